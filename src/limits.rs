@@ -1,0 +1,60 @@
+//! Every limit of the system, in one place.
+
+use std::time::Duration;
+
+/// Characters (Unicode scalar values) in a title, at most.
+pub const TITLE_CHARS_MAX: usize = 1024;
+/// Characters in a request id, at most.
+pub const REQUEST_ID_CHARS_MAX: usize = 64;
+/// The last task id: ids are `int32` on the wire.
+pub const TASK_ID_MAX: i32 = i32::MAX;
+/// Tasks in the list, deleted ones counted, unless `--tasks-max` says otherwise.
+pub const TASKS_MAX_DEFAULT: u32 = 1_000_000;
+
+/// Tasks on one page, at most; a larger `page_size` is clamped to this.
+pub const PAGE_TASKS_MAX: usize = 10_000;
+/// Encoded size at which a page ends, in bytes.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Tasks on the pages that our own clients ask for.
+pub const CLIENT_PAGE_TASKS: i32 = 1_000;
+
+/// How long a request id is remembered, unless `REQUESTS_KEPT_MAX` newer ones came.
+pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Request ids remembered, at most.
+pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
+/// The newest request ids, remembered whatever their age.
+pub const REQUESTS_KEPT_MIN: i64 = 100_000;
+/// Forgotten request ids deleted in one commit, at most: a turn stays short.
+pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 500;
+
+/// Commands that wait for the state thread, unless `--queue-max` says otherwise.
+pub const QUEUE_MAX_DEFAULT: usize = 8_192;
+/// Commands taken into one turn, at most: one transaction, one sync.
+pub const TURN_COMMANDS_MAX: usize = 1_024;
+/// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
+pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
+/// Listings that wait for the reader thread.
+pub const READS_MAX: usize = 1_024;
+/// Tasks of a snapshot encoded before other calls get the poll thread.
+pub const SNAPSHOT_TASKS_PER_POLL: usize = 64;
+
+/// Bytes of one request, at most.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Calls that the transport holds ready per completion queue. Shutdown waits for
+/// all of them, so there are few.
+pub const REQUEST_SLOTS: usize = 64;
+/// A connection without traffic is probed after this long,
+pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+/// and closed if the probe is not answered within this.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Shutdown: how long open calls may take before they are cancelled. Below the
+/// 5 s in which `todod` promises to end.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+
+const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
+// A title of four-byte characters still fits a page, and a page the 4 MiB that a
+// client takes by default.
+const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + TITLE_CHARS_MAX * 4 < 4 * 1024 * 1024);
+const _: () = assert!(TITLE_CHARS_MAX * 4 < REQUEST_BYTES_MAX);
+const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);

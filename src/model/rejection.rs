@@ -1,0 +1,52 @@
+use super::{RequestIdError, Revision, TaskId, TitleError};
+use crate::limits::TASK_ID_MAX;
+
+/// Every reason for which the system says no. Each has a gRPC code, in the table
+/// of `rpc::status`; the message is for the person who asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    // Bad input.
+    #[error(transparent)]
+    Title(#[from] TitleError),
+    #[error(transparent)]
+    RequestId(#[from] RequestIdError),
+    #[error("request_id {0:?} was used for another request: use a new one for each change")]
+    RequestIdReused(String),
+    #[error("there is nothing to update: set title")]
+    NothingToUpdate,
+    #[error("filter {0} is unknown: use LIVE (0), OPEN (1), COMPLETED (2), DELETED (3) or ANY (4)")]
+    Filter(i32),
+    #[error("page_size {0} is negative: use 0 for everything, or the number of tasks on a page")]
+    PageSize(i32),
+    #[error("page_token is not one that this list gave for this filter: start again without it")]
+    PageToken,
+
+    // Rules.
+    /// The seed's words, so that its clients see what they know.
+    #[error("Task not found")]
+    NotFound(TaskId),
+    #[error("task {id} is at revision {actual}, not {expected}: look at it again, then retry")]
+    RevisionMismatch { id: TaskId, expected: Revision, actual: Revision },
+    #[error("task {0} is deleted: restore it first")]
+    Deleted(TaskId),
+
+    // Limits.
+    #[error("the list holds its {max} tasks, deleted ones counted: raise --tasks-max")]
+    TooManyTasks { max: u32 },
+    #[error("all task ids up to {TASK_ID_MAX} are used: start a new list")]
+    IdsExhausted,
+    #[error("the server's disk is full and nothing was changed: free some space, then retry")]
+    NoSpace,
+    #[error("the server has {max} calls waiting and nothing was changed: retry later")]
+    QueueFull { max: usize },
+    #[error("the watcher did not read {max} updates in time: watch again")]
+    WatcherTooSlow { max: usize },
+
+    // The server's state.
+    #[error("the deadline passed before the call's turn came: nothing was changed")]
+    Expired,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the server stopped before the outcome was known: retry with the same request_id")]
+    OutcomeUnknown,
+}
