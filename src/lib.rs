@@ -3,4 +3,7 @@
 
 pub mod limits;
 pub mod model;
+pub mod rpc;
+pub mod server;
+pub mod state;
 pub mod store;

@@ -35,9 +35,6 @@ pub const TURN_COMMANDS_MAX: usize = 1_024;
 pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
 /// Listings that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
-/// Tasks of a snapshot encoded before other calls get the poll thread.
-pub const SNAPSHOT_TASKS_PER_POLL: usize = 64;
-
 /// Bytes of one request, at most.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Calls that the transport holds ready per completion queue. Shutdown waits for

@@ -1,0 +1,210 @@
+//! `todod` without its command line: handlers, delivery, startup, ordered shutdown.
+
+mod listen;
+mod outbox;
+mod reader;
+mod service;
+mod watch;
+
+pub use listen::{DEFAULT_PORT, ListenAddress, ListenError};
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, bounded};
+use grpcio::{
+    Channel, ChannelBuilder, Client, EnvBuilder, Environment, ServerBuilder, ServerCredentials,
+};
+use rustix::fs::Mode;
+
+use crate::limits::{
+    KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, REQUEST_BYTES_MAX, REQUEST_SLOTS, SHUTDOWN_GRACE,
+};
+use crate::model::Timestamp;
+use crate::rpc::{self, Encoded};
+use crate::state::{self, Fatal, Hooks, Limits, StateThread};
+use crate::store::Store;
+use outbox::Outbox;
+use reader::Reader;
+use service::Handlers;
+
+/// A running server. Drop it on the thread that started it, never on a poll thread.
+pub struct Server {
+    addresses: Vec<ListenAddress>,
+    state: StateThread,
+    outbox: Outbox,
+    transport: Transport,
+}
+
+/// The C core's part, dropped in the order of the fields.
+struct Transport {
+    server: grpcio::Server,
+    /// Runs futures on the poll thread.
+    spawner: Client,
+    reader: JoinHandle<()>,
+    env: Arc<Environment>,
+    poll_thread_ended: Receiver<()>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    State(#[from] Fatal),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("cannot listen on {address}, the transport gave no reason: give another --listen")]
+    Bind { address: ListenAddress },
+    #[error("cannot start the transport: {0}")]
+    Transport(#[from] grpcio::Error),
+}
+
+impl Server {
+    /// Loads the list and serves it. When this returns, calls are accepted.
+    pub fn start(
+        store: Box<dyn Store>,
+        limits: Limits,
+        listen: &[ListenAddress],
+    ) -> Result<Server, StartError> {
+        for address in listen {
+            address.probe()?;
+        }
+        let (outbox, pump) = outbox::outbox();
+        let turn_done = outbox.clone();
+        let hooks = Hooks {
+            encode: |change| Encoded::new(&rpc::update(change)),
+            turn_done: Box::new(move || turn_done.flush()),
+            clock: now,
+        };
+        let (handle, state) = state::spawn(store, limits, hooks)?;
+        let (reader, reader_thread) = Reader::start(outbox.clone())?;
+        let (env, poll_thread_ended) = environment();
+        let spawner = Client::new(Channel::lame(env.clone(), ""));
+        spawner.spawn(pump);
+        let handlers = Handlers { state: handle, reader, outbox: outbox.clone() };
+        let mut server = build(&env, &handlers)?;
+        let addresses =
+            listen.iter().map(|address| bind(&mut server, address)).collect::<Result<_, _>>()?;
+        server.start();
+        let transport =
+            Transport { server, spawner, reader: reader_thread, env, poll_thread_ended };
+        Ok(Server { addresses, state, outbox, transport })
+    }
+
+    /// Where it listens; ports that were 0 are the ones that were picked.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// Disconnects if the state thread cannot go on: shut down then, and take the reason.
+    pub fn failed(&self) -> &Receiver<()> {
+        self.state.ended()
+    }
+
+    /// Takes no more calls, ends watches with UNAVAILABLE, finishes what is queued,
+    /// closes the store. Calls that take longer than [`SHUTDOWN_GRACE`] are cancelled.
+    pub fn shutdown(self) -> Result<(), Fatal> {
+        let Server { addresses, state, outbox, mut transport } = self;
+        let shutdown = transport.server.shutdown();
+        let (done, finished) = bounded(1);
+        transport.spawner.spawn(async move {
+            let _ = shutdown.await;
+            let _ = done.send(());
+        });
+        let result = state.stop();
+        outbox.flush();
+        if finished.recv_timeout(SHUTDOWN_GRACE).is_err() {
+            log::warn!("open calls are cancelled after {} s", SHUTDOWN_GRACE.as_secs());
+            transport.server.cancel_all_calls();
+            let _ = finished.recv_timeout(Duration::from_secs(1));
+        }
+        outbox.close();
+        transport.end();
+        for address in &addresses {
+            if let ListenAddress::Unix(path) = address {
+                remove_socket(path);
+            }
+        }
+        result
+    }
+}
+
+impl Transport {
+    /// Ends and joins the threads. The C core joins nothing itself: the poll thread
+    /// says when it is done, and if it never does, neither is waited for.
+    fn end(self) {
+        let Transport { server, spawner, reader, env, poll_thread_ended } = self;
+        drop((server, spawner, env));
+        match poll_thread_ended.recv_timeout(Duration::from_secs(1)) {
+            Ok(()) => drop(reader.join()),
+            Err(_) => log::warn!("the poll thread did not end"),
+        }
+    }
+}
+
+fn environment() -> (Arc<Environment>, Receiver<()>) {
+    let (ended, poll_thread_ended) = bounded(1);
+    let env = EnvBuilder::new()
+        .cq_count(1)
+        .name_prefix("grpc-poll")
+        .before_stop(move || {
+            let _ = ended.send(());
+        })
+        .build();
+    (Arc::new(env), poll_thread_ended)
+}
+
+fn build(env: &Arc<Environment>, handlers: &Handlers) -> grpcio::Result<grpcio::Server> {
+    let channel_args = ChannelBuilder::new(env.clone())
+        // By default a second server would share the port, silently.
+        .reuse_port(false)
+        .max_receive_message_len(REQUEST_BYTES_MAX as i32)
+        .keepalive_time(KEEPALIVE_TIME)
+        .keepalive_timeout(KEEPALIVE_TIMEOUT)
+        .keepalive_permit_without_calls(true)
+        .build_args();
+    ServerBuilder::new(env.clone())
+        .channel_args(channel_args)
+        .requests_slot_per_cq(REQUEST_SLOTS)
+        .register_service(service::service(handlers))
+        .build()
+}
+
+/// Binds, and says where: a port 0 becomes the one that was picked.
+fn bind(server: &mut grpcio::Server, address: &ListenAddress) -> Result<ListenAddress, StartError> {
+    let credentials = ServerCredentials::insecure();
+    let failed = |_| StartError::Bind { address: address.clone() };
+    match address {
+        ListenAddress::Tcp(tcp) => {
+            let port = server.add_listening_port(address.target(), credentials).map_err(failed)?;
+            Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), port)))
+        }
+        ListenAddress::Unix(_) => {
+            // For its owner only, from the moment the socket is there.
+            let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
+            let bound = server.add_listening_port(address.target(), credentials);
+            rustix::process::umask(umask);
+            bound.map_err(failed)?;
+            Ok(address.clone())
+        }
+    }
+}
+
+/// The C core removes the socket it made, but not when a call kept it open.
+fn remove_socket(path: &Path) {
+    if let Err(e) = std::fs::remove_file(path)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        log::warn!("cannot remove {}: {e}", path.display());
+    }
+}
+
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}

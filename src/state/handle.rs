@@ -1,0 +1,120 @@
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+
+use super::Command;
+use super::thread::{Control, State};
+use super::watchers::Watchers;
+use crate::model::{Change, Rejection, TaskList, Timestamp};
+use crate::store::{CommitError, Store, StoreError};
+
+/// What the state thread needs of the world around it.
+pub struct Hooks<F> {
+    /// Makes the update that all watchers of a change share.
+    pub encode: fn(&Change) -> F,
+    /// Called once at the end of each turn, after its replies and updates: the one
+    /// wake of whoever delivers them.
+    pub turn_done: Box<dyn Fn() + Send>,
+    pub clock: fn() -> Timestamp,
+}
+
+/// Bounds of the state thread's queues and list.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Tasks, deleted ones counted.
+    pub tasks_max: u32,
+    /// Commands that wait.
+    pub queue_max: usize,
+    /// Updates that wait for one watcher.
+    pub watch_queue_max: usize,
+}
+
+/// Sends commands to the state thread.
+pub struct StateHandle<F> {
+    commands: Sender<Command<F>>,
+    queue_max: usize,
+}
+
+/// The running state thread.
+pub struct StateThread {
+    control: Sender<Control>,
+    ended: Receiver<()>,
+    thread: JoinHandle<Result<(), Fatal>>,
+}
+
+/// Why the state thread could not go on. What it had acknowledged is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    #[error("{0}; nothing that was acknowledged is lost: start again")]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Loads the list and starts the thread that owns it.
+pub fn spawn<F: Clone + Send + 'static>(
+    mut store: Box<dyn Store>,
+    limits: Limits,
+    hooks: Hooks<F>,
+) -> Result<(StateHandle<F>, StateThread), Fatal> {
+    let loaded = store.load()?;
+    let list = TaskList::new(loaded.list_id, loaded.tasks, limits.tasks_max);
+    log::info!("list {} at revision {}: {} tasks", list.list_id(), list.revision(), list.len());
+    let (commands, command_queue) = bounded(limits.queue_max);
+    // Unbounded, but never longer than there are watchers: each sends one Unwatch.
+    let (control, control_queue) = unbounded();
+    // Nothing is ever sent: it disconnects when the thread ends.
+    let (alive, ended) = bounded(0);
+    let watchers = Watchers::new(limits.watch_queue_max, hooks.encode, control.clone());
+    let state =
+        State { list, store, watchers, commands: command_queue, control: control_queue, hooks };
+    let thread = Builder::new().name("state".to_owned()).spawn(move || {
+        let _alive = alive;
+        state.run()
+    })?;
+    let handle = StateHandle { commands, queue_max: limits.queue_max };
+    Ok((handle, StateThread { control, ended, thread }))
+}
+
+impl<F> StateHandle<F> {
+    /// Never waits: a full queue, or a thread that has ended, is an answer, given
+    /// before this returns. Whether the command was queued.
+    #[must_use]
+    pub fn submit(&self, command: Command<F>) -> bool {
+        match self.commands.try_send(command) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(command)) => {
+                command.reject(Rejection::QueueFull { max: self.queue_max });
+            }
+            Err(TrySendError::Disconnected(command)) => command.reject(Rejection::ShuttingDown),
+        }
+        false
+    }
+}
+
+impl<F> Clone for StateHandle<F> {
+    fn clone(&self) -> StateHandle<F> {
+        StateHandle { commands: self.commands.clone(), queue_max: self.queue_max }
+    }
+}
+
+impl StateThread {
+    /// Disconnects when the thread has ended, of its own or because it was stopped.
+    pub fn ended(&self) -> &Receiver<()> {
+        &self.ended
+    }
+
+    /// Lets it finish what is queued and close the store. What it could not go on
+    /// with comes back as the error.
+    pub fn stop(self) -> Result<(), Fatal> {
+        // Fails only if the thread has ended already.
+        let _ = self.control.send(Control::Stop);
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
