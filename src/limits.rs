@@ -48,6 +48,13 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// 5 s in which `todod` promises to end.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
+/// A client's watch: events that its reader has not taken yet.
+pub const WATCH_EVENTS_MAX: usize = 1_024;
+/// A client waits this long before it connects again, at first,
+pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// and at most this long.
+pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // A title of four-byte characters still fits a page, and a page the 4 MiB that a
 // client takes by default.

@@ -2,6 +2,7 @@
 
 mod convert;
 mod encoded;
+mod json;
 mod page;
 mod status;
 
@@ -10,6 +11,7 @@ pub use convert::{
     snapshot_update, synced, task, update, update_task,
 };
 pub use encoded::{Encoded, GET_TASKS_ENCODED, WATCH_TASKS_ENCODED};
+pub use json::json;
 pub use page::PageQuery;
 pub use status::{code, status};
 

@@ -1,0 +1,127 @@
+use grpcio::RpcStatusCode;
+
+/// gRPC's status codes, without OK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    Cancelled,
+    Unknown,
+    InvalidArgument,
+    DeadlineExceeded,
+    NotFound,
+    AlreadyExists,
+    PermissionDenied,
+    ResourceExhausted,
+    FailedPrecondition,
+    Aborted,
+    OutOfRange,
+    Unimplemented,
+    Internal,
+    Unavailable,
+    DataLoss,
+    Unauthenticated,
+}
+
+impl Code {
+    pub const ALL: [Code; 16] = [
+        Code::Cancelled,
+        Code::Unknown,
+        Code::InvalidArgument,
+        Code::DeadlineExceeded,
+        Code::NotFound,
+        Code::AlreadyExists,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::FailedPrecondition,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unimplemented,
+        Code::Internal,
+        Code::Unavailable,
+        Code::DataLoss,
+        Code::Unauthenticated,
+    ];
+
+    /// The code's name in gRPC's documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Cancelled => "CANCELLED",
+            Code::Unknown => "UNKNOWN",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::NotFound => "NOT_FOUND",
+            Code::AlreadyExists => "ALREADY_EXISTS",
+            Code::PermissionDenied => "PERMISSION_DENIED",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::FailedPrecondition => "FAILED_PRECONDITION",
+            Code::Aborted => "ABORTED",
+            Code::OutOfRange => "OUT_OF_RANGE",
+            Code::Unimplemented => "UNIMPLEMENTED",
+            Code::Internal => "INTERNAL",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::DataLoss => "DATA_LOSS",
+            Code::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+
+    /// By gRPC's numbers, 1 to 16 in the order of [`Code::ALL`]; any other is UNKNOWN.
+    fn from_status(code: RpcStatusCode) -> Code {
+        let number = i32::from(code);
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        Code::ALL.get(index).copied().unwrap_or(Code::Unknown)
+    }
+}
+
+/// A call that did not succeed. Displayed, it is a sentence for the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    pub code: Code,
+    pub message: String,
+}
+
+impl CallError {
+    pub fn new(code: Code, message: impl Into<String>) -> CallError {
+        CallError { code, message: message.into() }
+    }
+
+    /// Makes the transport's words the user's.
+    pub(super) fn of(error: &grpcio::Error, method: &str, server: &str) -> CallError {
+        let grpcio::Error::RpcFailure(status) = error else {
+            return CallError::new(Code::Internal, format!("cannot understand {server}: {error}"));
+        };
+        let code = Code::from_status(status.code());
+        let call = method.rsplit('/').next().unwrap_or(method);
+        let said = status.message();
+        CallError::new(
+            code,
+            match code {
+                Code::Unimplemented => {
+                    format!("the server at {server} does not offer {call}: it needs todod")
+                }
+                Code::DeadlineExceeded => {
+                    format!("{server} did not answer {call} in time: see --timeout")
+                }
+                Code::Unavailable => format!("cannot reach {server}: {said}"),
+                _ if said.is_empty() => format!("{server} answered {call} with {}", code.name()),
+                _ => said.to_owned(),
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_code() {
+        for (number, code) in (1..).zip(Code::ALL) {
+            assert_eq!(Code::from_status(RpcStatusCode::from(number)), code);
+            let theirs = format!("{:?}", RpcStatusCode::from(number));
+            assert_eq!(theirs, format!("{number}-{}", code.name()));
+        }
+        for number in [-1, 0, 17, i32::MAX, i32::MIN + 1] {
+            assert_eq!(Code::from_status(RpcStatusCode::from(number)), Code::Unknown);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_executor::block_on;
+use grpcio::{
+    CallOption, ChannelBuilder, ClientUnaryReceiver, ConnectivityState, EnvBuilder, Method,
+};
+
+use super::{CallError, Code, proto};
+use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN};
+use crate::rpc::methods;
+
+/// Where `todod` listens unless told otherwise.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";
+
+/// A connection to one server, made when first needed and again when lost.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) grpc: grpcio::Client,
+    server: Arc<str>,
+    timeout: Duration,
+    /// Starts every request id of this client.
+    session: Arc<str>,
+    requests: Arc<AtomicU64>,
+}
+
+impl Client {
+    /// `server`: `HOST:PORT` or `unix:PATH`. Calls take `timeout` at most. Connects
+    /// nothing yet. Fails if the system has no random bytes.
+    pub fn new(server: &str, timeout: Duration) -> Result<Client, CallError> {
+        let mut random = [0; 12];
+        getrandom::fill(&mut random)
+            .map_err(|e| CallError::new(Code::Internal, format!("no random bytes: {e}")))?;
+        let session: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let env = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-client").build());
+        let channel = ChannelBuilder::new(env)
+            // Two clients of one process do not share what becomes of a connection.
+            .use_local_subchannel_pool(true)
+            // The list is on a server of one's own, not behind a web proxy.
+            .enable_http_proxy(false)
+            .initial_reconnect_backoff(RECONNECT_BACKOFF_MIN)
+            .max_reconnect_backoff(RECONNECT_BACKOFF_MAX)
+            // The seed's server sends the whole list in one message.
+            .max_receive_message_len(-1)
+            .connect(server);
+        Ok(Client {
+            grpc: grpcio::Client::new(channel),
+            server: server.into(),
+            timeout,
+            session: session.into(),
+            requests: Arc::default(),
+        })
+    }
+
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Whether this client caused the update.
+    pub fn caused(&self, update: &proto::TaskUpdate) -> bool {
+        update.request_id.strip_prefix(&*self.session).is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// A request id that nobody used before.
+    pub(super) fn request_id(&self) -> String {
+        format!("{}-{}", self.session, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// One call, made once.
+    pub(super) fn call<Req, Resp: Unpin>(
+        &self,
+        method: &Method<Req, Resp>,
+        request: &Req,
+    ) -> Result<Resp, CallError> {
+        block_on(self.start(method, request, CallOption::default().timeout(self.timeout)))
+    }
+
+    /// One change of the list, made again if the connection was lost on the way: the
+    /// request id in it keeps that from happening twice. Never made again on a server
+    /// that knows no request ids.
+    pub(super) fn mutate<Req, Resp: Unpin>(
+        &self,
+        method: &Method<Req, Resp>,
+        request: &Req,
+    ) -> Result<Resp, CallError> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let call = self.start(method, request, CallOption::default().timeout(left));
+            match block_on(call) {
+                Err(lost) if lost.code == Code::Unavailable => {
+                    if !self.is_connected_again(deadline) {
+                        return Err(lost);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// After a call was lost: waits until the deadline for a server that knows request
+    /// ids. At once `false` if there was no connection to lose.
+    fn is_connected_again(&self, deadline: Instant) -> bool {
+        let state = self.grpc.channel().check_connectivity_state(true);
+        if state == ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE {
+            return false;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let option = CallOption::default().timeout(left).wait_for_ready(true);
+        block_on(self.probe(option)).is_ok_and(|server| server.is_todod)
+    }
+
+    /// Whether the server is there, and what it is.
+    pub(super) async fn probe(&self, option: CallOption) -> Result<ServerKind, CallError> {
+        let first = proto::GetTasksRequest { page_size: 1, ..Default::default() };
+        let page = self.start(&methods::GET_TASKS, &first, option).await?;
+        Ok(ServerKind { is_todod: !page.list_id.is_empty() })
+    }
+
+    pub(super) fn call_option(&self) -> CallOption {
+        CallOption::default().timeout(self.timeout)
+    }
+
+    async fn start<Req, Resp: Unpin>(
+        &self,
+        method: &Method<Req, Resp>,
+        request: &Req,
+        option: CallOption,
+    ) -> Result<Resp, CallError> {
+        let sent: grpcio::Result<ClientUnaryReceiver<Resp>> =
+            self.grpc.unary_call_async(method, request, option);
+        let answer = match sent {
+            Ok(answer) => answer.await,
+            Err(e) => Err(e),
+        };
+        answer.map_err(|e| CallError::of(&e, method.name, &self.server))
+    }
+}
+
+/// What answers at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ServerKind {
+    /// `todod`, not the seed's server: it gives its list an id.
+    pub(super) is_todod: bool,
+}
