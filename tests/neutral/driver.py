@@ -74,6 +74,10 @@ class Watcher:
         return list(iter(self.updates.get_nowait, None))
 
 
+def seen(updates):
+    return [(u.action, u.task.id, u.task.title, u.task.completed) for u in updates]
+
+
 def brief(expected, got):
     """Returns both as text; of lists only from the first difference on."""
     if isinstance(expected, list) and isinstance(got, list):
@@ -126,8 +130,7 @@ class Driver:
         marker = self.add("marker")
         both = [watcher.until(marker.id) for watcher in self.watchers]
         for number, updates in enumerate(both, 1):
-            got = [(u.action, u.task.id, u.task.title, u.task.completed) for u in updates]
-            self.check(f"watcher {number} sees {what}", got, self.changes)
+            self.check(f"watcher {number} sees {what}", seen(updates), self.changes)
         same = [[u.SerializeToString(deterministic=True) for u in updates] for updates in both]
         self.check(f"both watchers get the same bytes for {what}", same[0], same[1])
         self.changes = []
@@ -147,7 +150,7 @@ class Driver:
                     watcher.take(WARM_UP_STEP_S)
         last = self.add("warmed up").id
         for number, watcher in enumerate(self.watchers, 1):
-            got = [(u.action, u.task.id, u.task.title, u.task.completed) for u in watcher.until(last)]
+            got = seen(watcher.until(last))
             expected = self.changes[-len(got):]
             self.check(f"watcher {number} sees every task added since its first", got, expected)
         self.changes = []
@@ -156,7 +159,7 @@ class Driver:
         before = self.list()
         if self.fresh:
             self.check("a fresh list is empty", before, [])
-        titles = ["Buy milk", "Don't \"forget\" \\ it", "Купить молоко ✓", "é" * 1024]
+        titles = ["Buy milk", "Don't \"forget\" \\ it", "Grüße ✓ 買い物", "é" * 1024]
         tasks = [self.add(title) for title in titles]
         first = tasks[0].id
         if self.fresh:
@@ -190,7 +193,8 @@ class Driver:
             self.check_refused(f"a title that {what} is INVALID_ARGUMENT", call, "INVALID_ARGUMENT")
         self.check("what was refused changes nothing", self.list(), before)
         self.check_watchers("nothing of what was refused")
-        self.check("outer white space of a title is trimmed", self.add(" \t trim me ").title, "trim me")
+        trimmed = self.add(" \t trim me ").title
+        self.check("outer white space of a title is trimmed", trimmed, "trim me")
         self.check_watchers("the trimmed title")
 
     def run(self):
