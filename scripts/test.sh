@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Checks the format, the lints and every test, after setting up what they need.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
+exec </dev/null
+cd "$root"
+
+set_up tests
+if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+    rustup component add rustfmt clippy
+fi
+
+# The neutral client's environment, made anew when its requirements change.
+venv=$target/venv
+if ! cmp -s tests/neutral/requirements.txt "$venv/made-from.txt" || ! [ -x "$venv/bin/python" ]; then
+    say "Making the Python environment of the tests in $venv"
+    rm -rf "$venv"
+    "$(find_python)" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --only-binary=:all: --requirement tests/neutral/requirements.txt
+    cp tests/neutral/requirements.txt "$venv/made-from.txt" # last: marks it complete
+fi
+export TODO_TEST_PYTHON=$venv/bin/python
+
+cargo fmt --check
+cargo clippy --release --all-targets --locked -- -D warnings
+cargo build --release --bins --locked
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --release --locked
+    cargo test --release --locked --doc # nextest leaves these out
+else
+    cargo test --release --locked
+fi
