@@ -63,6 +63,11 @@ pub enum StoreError {
     )]
     InUse { path: PathBuf, holder: String },
     #[error(
+        "cannot open {} for writing ({source}): make it writable for the user that runs todod, or give another --data-dir",
+        path.display()
+    )]
+    ReadOnly { path: PathBuf, source: std::io::Error },
+    #[error(
         "{} is no todo database: move it away, or give another --data-dir",
         path.display()
     )]
