@@ -2,8 +2,10 @@
 //! may assume more than the trait says.
 
 mod memory;
+mod sqlite;
 
 pub use memory::MemoryStore;
+pub use sqlite::{Retention, SqliteStore};
 
 use std::path::PathBuf;
 use std::sync::Arc;
