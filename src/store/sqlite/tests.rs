@@ -2,6 +2,7 @@
 //! list that the store should hold, made by the model itself.
 
 mod commit;
+mod damage;
 mod open;
 mod requests;
 
