@@ -5,6 +5,7 @@ mod commit;
 mod damage;
 mod open;
 mod requests;
+mod space;
 
 use std::fs;
 use std::path::{Path, PathBuf};
