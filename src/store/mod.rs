@@ -2,8 +2,10 @@
 //! may assume more than the trait says.
 
 mod memory;
+mod sqlite;
 
 pub use memory::MemoryStore;
+pub use sqlite::{Retention, SqliteStore};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +64,11 @@ pub enum StoreError {
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
+    #[error(
+        "cannot open {} for writing ({source}): make it writable for the user that runs todod, or give another --data-dir",
+        path.display()
+    )]
+    ReadOnly { path: PathBuf, source: std::io::Error },
     #[error(
         "{} is no todo database: move it away, or give another --data-dir",
         path.display()

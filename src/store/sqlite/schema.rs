@@ -1,0 +1,165 @@
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::failure::Fault;
+use super::{connection, directory, inspect};
+use crate::store::StoreError;
+
+/// "todo" in ASCII: how a database of ours is told from others.
+pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"todo");
+
+/// The way of the format. The step at index i leads from format i to format i + 1;
+/// format 0 is an empty database. A released step never changes.
+pub(super) const MIGRATIONS: &[&str] = &[V1];
+
+/// Times are microseconds since the Unix epoch. `changes` holds the task after each
+/// change and the flags before it, enough to replay the list and to tell its history.
+const V1: &str = "
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
+    title TEXT NOT NULL CHECK (title <> ''),
+    deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+    revision INTEGER NOT NULL CHECK (revision >= 1),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+    completed_at INTEGER
+) STRICT;
+CREATE TABLE changes (
+    revision INTEGER PRIMARY KEY CHECK (revision >= 1),
+    action TEXT NOT NULL,
+    task_id INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    was_completed INTEGER CHECK (was_completed IN (0, 1)),
+    was_deleted INTEGER CHECK (was_deleted IN (0, 1)),
+    request_id TEXT,
+    CHECK ((action = 'ADDED') = (was_completed IS NULL)),
+    CHECK ((was_deleted IS NULL) = (was_completed IS NULL))
+) STRICT;
+CREATE TABLE requests (
+    seq INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL UNIQUE,
+    content TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    task_id INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    completed_at INTEGER
+) STRICT;
+";
+
+/// Makes a database at `path` and returns its format. It is made under another name
+/// and renamed when it is whole and on disk: after a crash there is a list or none.
+pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError> {
+    let draft = inspect::beside(path, "-new");
+    let failed = |error: io::Error| Fault::Unfit(error.to_string());
+    let made = || -> Result<i64, Fault> {
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            remove_if_there(&inspect::beside(&draft, suffix)).map_err(failed)?;
+        }
+        let format = fill(&draft, migrations)?;
+        File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::rename(&draft, path).map_err(failed)?;
+        directory::sync_parent(path).map_err(failed)?;
+        Ok(format)
+    };
+    made().map_err(|fault| fault.at(path))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// One transaction makes everything.
+fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
+    let connection = Connection::open(draft)?;
+    let format = format_after(migrations);
+    let transaction = connection.unchecked_transaction()?;
+    for migration in migrations {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", format)?;
+    transaction
+        .execute("INSERT INTO meta (key, value) VALUES ('list_id', ?1)", params![new_list_id()?])?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(format)
+}
+
+/// 128 random bits: no two lists ever have the same.
+fn new_list_id() -> Result<String, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Fault::Unfit(format!("no random numbers for a list id: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The format that this program writes.
+fn format_after(migrations: &[&str]) -> i64 {
+    migrations.len() as i64
+}
+
+pub(super) fn refuse_newer(path: &Path, found: i64, migrations: &[&str]) -> Result<(), StoreError> {
+    let known = format_after(migrations);
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+/// Takes an older database to this program's format, each step in its own
+/// transaction. Before it writes anything it has SQLite check the whole file.
+pub(super) fn bring_up_to_date(
+    connection: &Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    let at_path = |fault: Fault| fault.at(path);
+    // Asked again: the write-ahead log may know of a newer format than the file does.
+    let format = connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map_err(|error| at_path(error.into()))?;
+    refuse_newer(path, format, migrations)?;
+    let write_ahead = connection::has_write_ahead_log(connection).map_err(at_path)?;
+    if format == format_after(migrations) && write_ahead {
+        return Ok(());
+    }
+    quick_check(connection).map_err(at_path)?;
+    for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
+        migrate(connection, migration, from as i64 + 1).map_err(|error| at_path(error.into()))?;
+    }
+    // The file remembers it: a new one lacks it, and another tool may have changed it.
+    connection::use_write_ahead_log(connection).map_err(at_path)
+}
+
+fn migrate(connection: &Connection, migration: &str, format: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(migration)?;
+    transaction.pragma_update(None, "user_version", format)?;
+    transaction.commit()
+}
+
+fn quick_check(connection: &Connection) -> Result<(), Fault> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Fault::Damage(found)),
+    }
+}

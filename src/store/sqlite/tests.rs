@@ -1,0 +1,172 @@
+//! Real files in temporary directories. A `Scene` is a data directory, a `Story` the
+//! list that the store should hold, made by the model itself.
+
+mod commit;
+mod damage;
+mod open;
+mod requests;
+mod space;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{DATABASE, Retention, SqliteStore};
+use crate::model::{
+    Edit, Guard, Mutation, Outcome, Remembered, RequestId, Task, TaskList, Timestamp, Title,
+};
+use crate::store::{Batch, Loaded, Store, StoreError};
+
+struct Scene {
+    dir: TempDir,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A directory with only this as its database.
+    fn with_database(bytes: &[u8]) -> Scene {
+        let scene = Scene::new();
+        fs::write(scene.database(), bytes).unwrap();
+        scene
+    }
+
+    /// What a process that is killed now leaves behind.
+    fn after_kill(&self) -> Scene {
+        let copy = Scene::new();
+        for name in [DATABASE, "todo.db-wal"] {
+            if let Ok(bytes) = fs::read(self.path().join(name)) {
+                fs::write(copy.path().join(name), bytes).unwrap();
+            }
+        }
+        copy
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn database(&self) -> PathBuf {
+        self.path().join(DATABASE)
+    }
+
+    /// A store that is loaded.
+    fn open(&self) -> (SqliteStore, Loaded) {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<(SqliteStore, Loaded), StoreError> {
+        open_and_load(self.path())
+    }
+
+    /// The files that hold the list: database, log, journal. SQLite makes an empty log
+    /// when it opens a database, which holds nothing.
+    fn bytes(&self) -> [Option<Vec<u8>>; 3] {
+        let read = |name: &str| fs::read(self.path().join(name)).ok();
+        let not_empty = |bytes: &Vec<u8>| !bytes.is_empty();
+        let log = read("todo.db-wal").filter(not_empty);
+        [read(DATABASE), log, read("todo.db-journal").filter(not_empty)]
+    }
+
+    /// Opening must fail, and leave the files alone.
+    fn refused(&self) -> StoreError {
+        let before = self.bytes();
+        let error = self.try_open().expect_err("the store opened");
+        assert!(self.bytes() == before, "the files changed: {error}");
+        error
+    }
+
+    /// Somebody else's connection, which may do as it likes.
+    fn tamper(&self, sql: &str) {
+        let connection = Connection::open(self.database()).unwrap();
+        connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+}
+
+fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), StoreError> {
+    let mut store = SqliteStore::open(path)?;
+    let loaded = store.load()?;
+    Ok((store, loaded))
+}
+
+/// The list as it should be, and its clock.
+struct Story {
+    list: TaskList,
+    clock: i64,
+}
+
+impl Story {
+    fn of(loaded: &Loaded) -> Story {
+        let tasks = loaded.tasks.iter().cloned();
+        Story { list: TaskList::new(loaded.list_id.clone(), tasks, u32::MAX), clock: 1_000 }
+    }
+
+    fn tasks(&self) -> Vec<Arc<Task>> {
+        self.list.after(0).cloned().collect()
+    }
+
+    /// One turn: steps such as `add milk; done 1 #id; retitle 1 bread`, of which `#`
+    /// gives a request id. Each takes a microsecond.
+    fn turn(&mut self, script: &str) -> Batch {
+        let mut batch = Batch::default();
+        for step in script.split(';') {
+            let (mutation, guard) = parse(step.trim());
+            self.clock += 1;
+            batch.now = Timestamp(self.clock);
+            let answer = match self.list.apply(&mutation, &guard, batch.now).expect(step) {
+                Outcome::Changed(change) => {
+                    batch.changes.push(change.clone());
+                    change.task
+                }
+                Outcome::Unchanged(task) => task,
+            };
+            if let Some(request_id) = guard.request_id.clone() {
+                let content = Remembered::content(&mutation, &guard);
+                batch.remembered.push(Remembered { request_id, content, answer });
+            }
+        }
+        batch
+    }
+}
+
+fn parse(step: &str) -> (Mutation, Guard) {
+    let (step, id) = step.split_once('#').unwrap_or((step, ""));
+    let (verb, argument) = step.trim().split_once(' ').unwrap();
+    let guard = Guard { request_id: RequestId::new(id).unwrap(), expected_revision: None };
+    let (id, title) = argument.split_once(' ').unwrap_or((argument, ""));
+    let edit = match verb {
+        "add" => return (Mutation::Add { title: Title::new(argument).unwrap() }, guard),
+        "done" => Edit::Complete,
+        "reopen" => Edit::Reopen,
+        "delete" => Edit::Delete,
+        "restore" => Edit::Restore,
+        "retitle" => Edit::Retitle(Title::new(title).unwrap()),
+        other => panic!("no verb {other}"),
+    };
+    (Mutation::Edit { id: id.parse().unwrap(), edit }, guard)
+}
+
+fn id(text: &str) -> RequestId {
+    RequestId::new(text).unwrap().unwrap()
+}
+
+/// A closed database of some 60 pages in which most tasks changed more than once.
+fn well_used_database() -> (Vec<u8>, Loaded) {
+    let scene = Scene::new();
+    let (mut store, loaded) = scene.open();
+    let mut story = Story::of(&loaded);
+    for n in 1..=600 {
+        let script =
+            format!("add number {n} {} #add{n}; done {n}; retitle {n} {n}!", "x".repeat(60));
+        store.commit(&story.turn(&script)).unwrap();
+    }
+    Box::new(store).close().unwrap();
+    let loaded = Loaded { tasks: story.tasks(), ..loaded };
+    (fs::read(scene.database()).unwrap(), loaded)
+}
