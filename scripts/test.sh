@@ -27,7 +27,7 @@ cargo fmt --check
 cargo clippy --release --all-targets --locked -- -D warnings
 cargo build --release --bins --locked
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --release --locked
+    cargo nextest run --release --locked --no-fail-fast
     cargo test --release --locked --doc # nextest leaves these out
 else
     cargo test --release --locked

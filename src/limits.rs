@@ -25,7 +25,7 @@ pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
 /// The newest request ids, remembered whatever their age.
 pub const REQUESTS_KEPT_MIN: i64 = 100_000;
 /// Forgotten request ids deleted in one commit, at most: a turn stays short.
-pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 500;
+pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
@@ -56,6 +56,8 @@ pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
+// Forgetting keeps up with full turns.
+const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);
 // A title of four-byte characters still fits a page, and a page the 4 MiB that a
 // client takes by default.
 const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);

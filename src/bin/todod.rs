@@ -1,1 +1,134 @@
-fn main() {}
+//! The daemon: parse, wire, exit.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use crossbeam_channel::{bounded, select};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use todo::limits::{QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT};
+use todo::server::{ListenAddress, Server};
+use todo::state::Limits;
+use todo::store::{MemoryStore, SqliteStore, Store};
+
+/// A shared, durable, live task list, served over gRPC.
+#[derive(Parser)]
+#[command(name = "todod", version)]
+struct Args {
+    /// Where to listen: IP:PORT (port 0 picks one) or unix:PATH; may be repeated
+    /// [default: 127.0.0.1:50051, and [::1]:50051 where there is an IPv6 loopback]
+    #[arg(long, value_name = "ADDR", env = "TODO_LISTEN", value_delimiter = ',')]
+    listen: Vec<ListenAddress>,
+    /// Where the list is kept [default: $STATE_DIRECTORY, else todo in the XDG data directory]
+    #[arg(long, value_name = "DIR", env = "TODO_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// What keeps the list: sqlite on disk, or memory, which forgets it at the end
+    #[arg(long, value_name = "KIND", env = "TODO_STORE", default_value = "sqlite")]
+    store: StoreKind,
+    /// Tasks in the list at most, deleted ones counted
+    #[arg(long, value_name = "N", env = "TODO_TASKS_MAX", default_value_t = TASKS_MAX_DEFAULT)]
+    tasks_max: u32,
+    /// Calls that wait for their turn at most; one more is refused
+    #[arg(long, value_name = "N", env = "TODO_QUEUE_MAX", default_value_t = QUEUE_MAX_DEFAULT)]
+    queue_max: usize,
+    /// Updates that wait for one watcher at most; one more ends its stream
+    #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
+    watch_queue_max: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StoreKind {
+    Sqlite,
+    Memory,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    grpcio::redirect_log();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until SIGTERM, SIGINT, or a failure of the store.
+fn run(args: Args) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
+    let signals_end = signals.handle();
+    raise_open_files().context("cannot raise the limit of open files")?;
+    let limits = Limits {
+        tasks_max: args.tasks_max,
+        queue_max: args.queue_max,
+        watch_queue_max: args.watch_queue_max,
+    };
+    let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };
+    let server = Server::start(open_store(args.store, args.data_dir)?, limits, &listen)?;
+    announce(server.addresses());
+
+    let (send_signal, signal) = bounded(1);
+    let signal_thread = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let _ = send_signal.send(signals.forever().next());
+    })?;
+    select! {
+        recv(signal) -> _ => log::info!("stopping"),
+        recv(server.failed()) -> _ => {}
+    }
+    let stopped = server.shutdown();
+    signals_end.close();
+    let _ = signal_thread.join();
+    Ok(stopped?)
+}
+
+fn open_store(kind: StoreKind, data_dir: Option<PathBuf>) -> anyhow::Result<Box<dyn Store>> {
+    match kind {
+        StoreKind::Memory => {
+            log::warn!("the list is kept in memory and is gone when this process ends");
+            Ok(Box::new(MemoryStore::new(&todo::store::new_list_id()?)))
+        }
+        StoreKind::Sqlite => {
+            let dir = data_dir
+                .or_else(default_data_dir)
+                .context("there is no home directory to keep the list in: give --data-dir")?;
+            Ok(Box::new(SqliteStore::open(&dir)?))
+        }
+    }
+}
+
+/// systemd's `StateDirectory=`, else the XDG data directory.
+fn default_data_dir() -> Option<PathBuf> {
+    let of_service = std::env::var("STATE_DIRECTORY").ok();
+    let first = of_service.as_deref().and_then(|dirs| dirs.split(':').next());
+    match first.filter(|dir| !dir.is_empty()) {
+        Some(dir) => Some(dir.into()),
+        None => Some(directories::BaseDirs::new()?.data_dir().join("todo")),
+    }
+}
+
+/// Each connection is an open file: take what the system allows.
+fn raise_open_files() -> std::io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    }
+    let shown = |limit: Option<u64>| limit.map_or_else(|| "no".to_owned(), |n| n.to_string());
+    log::info!("open files: limit raised from {} to {}", shown(current), shown(maximum));
+    Ok(())
+}
+
+fn announce(addresses: &[ListenAddress]) {
+    let mut stdout = std::io::stdout().lock();
+    for address in addresses {
+        // Whoever closed our stdout does not wait for this.
+        let _ = writeln!(stdout, "listening on {address}");
+    }
+    let _ = stdout.flush();
+}

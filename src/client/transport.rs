@@ -67,8 +67,8 @@ impl Client {
         format!("{}-{}", self.session, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// One call, made once.
-    pub(super) fn call<Req, Resp: Unpin>(
+    /// One call of `rpc::methods`, made once.
+    pub fn call<Req, Resp: Unpin>(
         &self,
         method: &Method<Req, Resp>,
         request: &Req,

@@ -8,9 +8,6 @@ mod thread;
 mod turn;
 mod watchers;
 
-#[cfg(test)]
-mod tests;
-
 pub use command::{Command, WatchStart};
 pub use handle::{Fatal, Hooks, Limits, StateHandle, StateThread, spawn};
 pub use reply::{Answer, Reply};

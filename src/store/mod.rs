@@ -37,6 +37,13 @@ pub struct Loaded {
     pub tasks: Vec<Arc<Task>>,
 }
 
+/// A name for a new list: 128 random bits, so that no two lists ever share it.
+pub fn new_list_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// What one turn writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {

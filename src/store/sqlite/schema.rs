@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::Fault;
 use super::{connection, directory, inspect};
-use crate::store::StoreError;
+use crate::store::{StoreError, new_list_id};
 
 /// "todo" in ASCII: how a database of ours is told from others.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"todo");
@@ -96,19 +96,17 @@ fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", format)?;
-    transaction
-        .execute("INSERT INTO meta (key, value) VALUES ('list_id', ?1)", params![new_list_id()?])?;
+    transaction.execute(
+        "INSERT INTO meta (key, value) VALUES ('list_id', ?1)",
+        params![new_list_id().map_err(no_random)?],
+    )?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(format)
 }
 
-/// 128 random bits: no two lists ever have the same.
-fn new_list_id() -> Result<String, Fault> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Fault::Unfit(format!("no random numbers for a list id: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+fn no_random(error: getrandom::Error) -> Fault {
+    Fault::Unfit(format!("no random numbers for a list id: {error}"))
 }
 
 /// The format that this program writes.

@@ -2,7 +2,6 @@
 //! because somebody may still rescue it.
 
 use super::*;
-use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 
@@ -157,27 +156,4 @@ fn a_refused_list_keeps_its_log() {
     let killed = scene.after_kill();
     assert!(killed.bytes()[1].is_some());
     assert_eq!(detail(killed.refused()), "task 2 is at revision 2, which no change made");
-}
-
-/// Run it with `--run-ignored all --no-capture` to see the number.
-#[test]
-#[ignore = "a measurement: writes 200 MB"]
-fn a_million_tasks_load_in_time() {
-    let scene = Scene::new();
-    drop(scene.open());
-    scene.tamper(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-         INSERT INTO tasks SELECT i, 'a task of the usual length, number ' || i, 0,
-             1000000 + i, i, i + 1, i + 1 FROM n;
-         INSERT INTO changes SELECT id, 'ADDED', id, title, 0, created_at, created_at, NULL,
-             NULL, NULL, NULL FROM tasks;
-         INSERT INTO changes SELECT revision, 'COMPLETED', id, title, 0, created_at, updated_at,
-             completed_at, 0, 0, 'c5f8f6c0-0000-0000-0000-' || id FROM tasks;",
-    );
-    let start = Instant::now();
-    let mut store = SqliteStore::open(scene.path()).unwrap();
-    let tasks = store.load().unwrap().tasks.len();
-    let took = start.elapsed();
-    eprintln!("{tasks} tasks with 2,000,000 changes loaded in {took:?}");
-    assert!(took < Duration::from_secs(3));
 }

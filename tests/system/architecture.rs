@@ -1,0 +1,153 @@
+//! The shape of the house: who may use whom, and what must not be there at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Each folder of `src/`, what of ours it may use, and which crates only it, and
+/// those beside it in this table, may use.
+const LAYERS: [(&str, &[&str], &[&str]); 7] = [
+    ("model", &[], &["imbl"]),
+    ("store", &["model"], &["rusqlite"]),
+    ("state", &["model", "store"], &["crossbeam_channel"]),
+    ("rpc", &["model"], &["grpcio", "protobuf", "protobuf_json_mapping"]),
+    (
+        "server",
+        &["model", "state", "store", "rpc"],
+        &["grpcio", "protobuf", "crossbeam_channel", "futures_util"],
+    ),
+    (
+        "client",
+        &["model", "rpc"],
+        &["grpcio", "protobuf", "crossbeam_channel", "futures_util", "futures_executor"],
+    ),
+    ("cli", &["model", "client"], &["clap", "rustyline", "crossbeam_channel"]),
+];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        match path.is_dir() {
+            true => files.extend(sources(&path)),
+            false if path.extension().is_some_and(|e| e == "rs") => files.push(path),
+            false => {}
+        }
+    }
+    files
+}
+
+/// Every `name::` in the code, comments left out.
+fn paths(source: &str, names: &[&str]) -> Vec<String> {
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut found = Vec::new();
+    for line in code {
+        for name in names {
+            let used = line.match_indices(&format!("{name}::")).any(|(at, _)| {
+                !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            });
+            if used {
+                found.push((*name).to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_layer_uses_only_what_the_table_allows() {
+    let guarded: Vec<&str> = LAYERS.iter().flat_map(|(_, _, crates)| *crates).copied().collect();
+    let ours: Vec<String> = LAYERS.iter().map(|(layer, ..)| format!("crate::{layer}")).collect();
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (layer, allowed, own) in LAYERS {
+        let files = sources(&src.join(layer));
+        assert!(!files.is_empty(), "src/{layer} is empty");
+        for file in files {
+            let source = fs::read_to_string(&file).unwrap();
+            for used in paths(&source, &ours) {
+                let used = used.trim_start_matches("crate::");
+                let fine = used == layer || allowed.contains(&used);
+                assert!(fine, "{} uses {used}", file.display());
+            }
+            for used in paths(&source, &guarded) {
+                assert!(own.contains(&&*used), "{} uses {used}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_folder_of_the_source_is_in_the_table() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(src).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let known = LAYERS.iter().any(|(layer, ..)| *layer == name);
+        let top = ["bin", "lib.rs", "limits.rs"].contains(&&*name);
+        assert!(known || top, "src/{name} is no layer");
+    }
+}
+
+#[test]
+fn the_build_has_no_tokio() {
+    let tree = |arguments: &[&str]| {
+        let out = Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "--no-default-features",
+                "--edges",
+                "normal,build",
+            ])
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert!(tree(&[]).contains("grpcio v"), "cargo tree works");
+    assert!(!tree(&[]).contains("tokio"), "{}", tree(&["--invert", "tokio"]));
+}
+
+#[test]
+fn every_message_field_call_and_value_of_the_proto_is_documented() {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/todo.proto");
+    let text = fs::read_to_string(proto).unwrap();
+    let mut documented = false;
+    let mut declared = 0;
+    for line in text.lines().map(str::trim) {
+        let declares = line.starts_with("rpc ")
+            || line.starts_with("service ")
+            || line.starts_with("enum ")
+            || (line.contains(" = ") && line.ends_with(';') && !line.starts_with("syntax"));
+        if declares {
+            declared += 1;
+            assert!(documented, "not documented: {line}");
+        }
+        documented = line.starts_with("//");
+    }
+    assert!(declared > 40, "the test found only {declared} declarations");
+}
+
+/// The seed's numbers and types, for ever.
+#[test]
+fn the_seeds_fields_are_where_they_were() {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/todo.proto");
+    let text = fs::read_to_string(proto).unwrap();
+    for (message, fields) in [
+        ("Task", &["int32 id = 1;", "string title = 2;", "bool completed = 3;"][..]),
+        ("AddTaskRequest", &["string title = 1;"]),
+        ("AddTaskResponse", &["Task task = 1;"]),
+        ("GetTasksResponse", &["repeated Task tasks = 1;"]),
+        ("CompleteTaskRequest", &["int32 task_id = 1;"]),
+        ("CompleteTaskResponse", &["bool success = 1;"]),
+        ("TaskUpdate", &["Task task = 1;", "string action = 2;"]),
+    ] {
+        let body = text.split(&format!("message {message} {{")).nth(1).unwrap();
+        let body = format!("{}\n", body.split("\n}").next().unwrap());
+        for field in fields {
+            assert!(body.contains(&format!("\n  {field}\n")), "{message}: {field}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `todod` as a program: its options, its output, its ends.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use todo::client::Code;
+use todo::rpc::proto::Filter;
+
+use crate::harness::{Calls, client, end_of, refusal, until, watch};
+
+/// A running `todod`.
+pub struct Daemon {
+    child: Child,
+    /// The first address it said it listens on.
+    pub address: String,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+fn command(data_dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
+    command.arg("--data-dir").arg(data_dir).args(args).stdin(Stdio::null());
+    command
+}
+
+impl Daemon {
+    /// On a port of its own, unless `args` say where to listen.
+    pub fn start(data_dir: &Path, args: &[&str]) -> Daemon {
+        let mut command = command(data_dir, args);
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("todod listens");
+        Daemon { child, address: address.to_owned(), stdout }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// As the power supply does it.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a start that must fail says on stderr; its exit code is 1, its stdout empty.
+fn refused(data_dir: &Path, args: &[&str]) -> String {
+    let out = command(data_dir, args).env("RUST_LOG", "error").output().unwrap();
+    assert_eq!((out.status.code(), out.stdout.len()), (Some(1), 0), "{out:?}");
+    String::from_utf8(out.stderr).unwrap()
+}
+
+const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+#[test]
+fn it_says_where_it_listens_and_nothing_else_on_stdout() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("todo.sock");
+    let unix = format!("unix:{}", socket.display());
+    let args = ["--listen", "127.0.0.1:0", "--listen", &unix];
+    let mut daemon = Daemon::start(&dir.path().join("data"), &args);
+    assert!(daemon.address.starts_with("127.0.0.1:") && !daemon.address.ends_with(":0"));
+    let mut line = String::new();
+    daemon.stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("listening on {unix}\n"));
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    client(&daemon.address).add("by TCP").unwrap();
+    assert_eq!(client(&unix).titles(), ["by TCP"]);
+
+    let other = tempfile::tempdir().unwrap();
+    let said = refused(other.path(), &["--listen", &unix]);
+    assert!(said.contains("something answers there"), "{said}");
+    assert_eq!(client(&unix).titles(), ["by TCP"], "the socket was not taken away");
+
+    daemon.signal(Signal::TERM);
+    let mut rest = String::new();
+    daemon.stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!((daemon.wait().code(), &*rest), (Some(0), ""));
+    assert!(!socket.exists(), "the socket is gone with it");
+}
+
+#[test]
+fn a_socket_left_behind_is_taken_over_and_a_file_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("todo.sock");
+    let unix = format!("unix:{}", socket.display());
+    let daemon = Daemon::start(&dir.path().join("data"), &["--listen", &unix]);
+    daemon.kill();
+    daemon.wait();
+    assert!(socket.exists());
+    let daemon = Daemon::start(&dir.path().join("data"), &["--listen", &unix]);
+    client(&unix).add("milk").unwrap();
+    drop(daemon);
+
+    let file = dir.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    let said =
+        refused(&dir.path().join("data"), &["--listen", &format!("unix:{}", file.display())]);
+    assert!(said.contains("is no socket"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn both_signals_end_it_in_order_within_five_seconds() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(dir.path(), &[]);
+        let client = client(&daemon.address);
+        let (watch, _) = watch(&client, Filter::LIVE);
+        client.add("milk").unwrap();
+        let told = Instant::now();
+        daemon.signal(signal);
+        let why = end_of(&watch);
+        assert_eq!(why.code, Code::Unavailable, "{why}");
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert!(told.elapsed().as_secs() < 5, "promised: within 5 s");
+        let left: Vec<_> = dir.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with("-wal")), "{left:?}");
+    }
+}
+
+#[test]
+fn a_data_directory_in_use_names_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path(), &[]);
+    let said = refused(dir.path(), &ANY_PORT);
+    let pid = daemon.child.id();
+    assert!(said.contains(&format!("in use by todod (process {pid})")), "{said}");
+    client(&daemon.address).add("still served").unwrap();
+}
+
+#[test]
+fn a_port_in_use_an_unusable_directory_and_a_broken_database_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(dir.path(), &["--listen", &address]);
+    assert!(said.contains(&address) && said.contains("give another --listen"), "{said}");
+
+    let said = refused(Path::new("/proc/1/nowhere"), &ANY_PORT);
+    assert!(said.contains("cannot use the data directory"), "{said}");
+
+    let database = dir.path().join("todo.db");
+    let text = "no database, but somebody's notes\n".repeat(100);
+    std::fs::write(&database, &text).unwrap();
+    let said = refused(dir.path(), &ANY_PORT);
+    assert!(said.contains("is no todo database: move it away"), "{said}");
+    assert_eq!(std::fs::read_to_string(&database).unwrap(), text);
+}
+
+#[test]
+fn usage_errors_exit_2_and_options_have_environment_equivalents() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["--listen", "nonsense"][..], &["--store", "paper"], &["--no-such-option"]] {
+        let out = command(dir.path(), args).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}");
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_todod"))
+        .env("TODO_LISTEN", "127.0.0.1:0")
+        .env("TODO_STORE", "memory")
+        .env("TODO_TASKS_MAX", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let client = client(line.trim_end().strip_prefix("listening on ").unwrap());
+    client.add("one").unwrap();
+    assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_service_directory_is_its_default_and_open_files_are_raised_and_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "ulimit -Sn 256; exec \"$0\" --listen 127.0.0.1:0";
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_todod")])
+        .env("STATE_DIRECTORY", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    until("the database is made", || dir.path().join("todo.db").exists());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let row = limits.lines().find(|row| row.starts_with("Max open files")).unwrap();
+    let columns: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(columns[3], columns[4], "soft is hard: {row}");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let log = String::from_utf8(out.stderr).unwrap();
+    assert!(log.contains("open files: limit raised from 256 to "), "{log}");
+}

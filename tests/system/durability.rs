@@ -1,0 +1,302 @@
+//! On disk before it is acknowledged: what breaks that promise, provoked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
+use todo::client::{Client, Code, Edit};
+use todo::model::{Remembered, RequestId};
+use todo::rpc::proto::*;
+use todo::store::{Batch, CommitError, Loaded, MemoryStore, SqliteStore, Store, StoreError};
+
+use crate::daemon::Daemon;
+use crate::harness::{
+    self, Calls, LIMITS, TestServer, end_of, next_update, receive, refusal, watch,
+};
+
+/// A store that asks before each commit what is to become of it.
+struct Scripted<F> {
+    inner: MemoryStore,
+    before: F,
+}
+
+impl<F: FnMut(&Batch) -> Result<(), CommitError> + Send> Store for Scripted<F> {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.inner.load()
+    }
+
+    fn find_request(&mut self, id: &RequestId) -> Result<Option<Remembered>, StoreError> {
+        self.inner.find_request(id)
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        (self.before)(batch)?;
+        self.inner.commit(batch)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn scripted<F>(before: F) -> Box<dyn Store>
+where
+    F: FnMut(&Batch) -> Result<(), CommitError> + Send + 'static,
+{
+    Box::new(Scripted { inner: MemoryStore::new("scripted"), before })
+}
+
+/// Holds the first commit until it is opened.
+pub struct Gate {
+    entered: Receiver<()>,
+    open: Sender<()>,
+}
+
+impl Gate {
+    /// Waits until a commit is held.
+    pub fn entered(&self) {
+        receive(&self.entered, "a commit");
+    }
+
+    pub fn open(&self) {
+        self.open.send(()).unwrap();
+    }
+}
+
+pub fn gated() -> (Box<dyn Store>, Gate) {
+    let (say_entered, entered) = unbounded();
+    let (open, opened) = bounded(1);
+    let mut held = false;
+    let store = scripted(move |_| {
+        if !held {
+            held = true;
+            say_entered.send(()).unwrap();
+            receive(&opened, "the gate's opening");
+        }
+        Ok(())
+    });
+    (store, Gate { entered, open })
+}
+
+/// A kill cannot show an acknowledgement that came before its sync: the kernel keeps
+/// what was written. So this store counts what is synced, slowly, and whatever a
+/// client receives must be counted by then.
+#[test]
+fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
+    let synced = Arc::new(AtomicI64::new(0));
+    let counter = synced.clone();
+    let server = TestServer::with(
+        scripted(move |batch| {
+            // The sync takes its time: an answer that did not wait for it would arrive.
+            let _ = never::<()>().recv_timeout(Duration::from_millis(3));
+            if let Some(newest) = batch.changes.last() {
+                counter.store(newest.revision(), Ordering::SeqCst);
+            }
+            Ok(())
+        }),
+        LIMITS,
+    );
+    let address = &server.address;
+    let client = server.client();
+    let covered = |revision: i64, what: &str| {
+        let synced = synced.load(Ordering::SeqCst);
+        assert!(revision <= synced, "{what} of revision {revision}, synced up to {synced}");
+    };
+    const CHANGES: i64 = 400;
+    let (live, _) = watch(&client, Filter::ANY);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let client = harness::client(address);
+                for _ in 0..CHANGES / 4 {
+                    covered(client.add("task").unwrap().revision, "reply");
+                    covered(client.revision(), "listing");
+                }
+            });
+        }
+        for _ in 0..CHANGES {
+            covered(next_update(&live).revision, "update");
+        }
+    });
+    let (_, snapshot) = watch(&client, Filter::ANY);
+    covered(snapshot.last().unwrap().revision, "snapshot");
+}
+
+#[test]
+fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
+    let (store, gate) = gated();
+    let server = TestServer::with(store, LIMITS);
+    let client = server.client();
+    let (live, _) = watch(&client, Filter::ANY);
+    thread::scope(|scope| {
+        let add = scope.spawn(|| client.add("held").unwrap());
+        gate.entered();
+        assert!(!add.is_finished() && live.events().is_empty());
+        gate.open();
+        assert_eq!(add.join().unwrap().revision, 1);
+    });
+    assert_eq!(next_update(&live).revision, 1);
+}
+
+#[test]
+fn a_full_disk_rejects_the_turn_and_the_server_goes_on() {
+    let (fill, full) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
+    let disk = fill.clone();
+    let refusals = full.clone();
+    let server = TestServer::with(
+        scripted(move |_| match disk.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            _ => {
+                refusals.fetch_add(1, Ordering::SeqCst);
+                Err(CommitError::NoSpace("as if".to_owned()))
+            }
+        }),
+        LIMITS,
+    );
+    let client = server.client();
+    client.add("milk").unwrap();
+    let (live, _) = watch(&client, Filter::ANY);
+    fill.store(1, Ordering::SeqCst);
+    let (code, message) = refusal(client.add("bread"));
+    assert_eq!(code, Code::ResourceExhausted);
+    assert!(message.contains("disk is full"), "{message}");
+    assert_eq!(refusal(client.edit(1, Edit::Complete)).0, Code::ResourceExhausted);
+    assert_eq!(full.load(Ordering::SeqCst), 2);
+    assert_eq!((client.titles(), client.revision()), (vec!["milk".to_owned()], 1));
+    fill.store(0, Ordering::SeqCst);
+    assert_eq!(client.add("bread").unwrap().revision, 2, "no revision was used up");
+    assert_eq!(next_update(&live).task.title, "bread", "and nothing of it was published");
+}
+
+#[test]
+fn a_commit_with_an_unknown_outcome_acknowledges_nothing_and_stops_the_server() {
+    let server = TestServer::with(
+        scripted(|batch| match batch.changes.iter().any(|c| c.task.title.as_str() == "fatal") {
+            true => Err(CommitError::Unknown("the sync failed".to_owned())),
+            false => Ok(()),
+        }),
+        LIMITS,
+    );
+    // A client that gives up at once: the server does not come back.
+    let client = Client::new(&server.address, Duration::from_secs(2)).unwrap();
+    client.add("milk").unwrap();
+    let (live, _) = watch(&client, Filter::ANY);
+    let refused = client.add_with("fatal", "r").unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable, "{refused}");
+    assert_eq!(end_of(&live).code, Code::Unavailable);
+    assert!(server.server().failed().recv().is_err(), "the server says that it failed");
+    let why = server.stop().unwrap_err();
+    assert!(why.contains("the sync failed"), "{why}");
+}
+
+/// Small enough to be full soon, mounted for as long as the test runs.
+struct TinyDisk(tempfile::TempDir);
+
+impl TinyDisk {
+    /// `None` where we may not mount.
+    fn mount() -> Option<TinyDisk> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+            .arg(dir.path())
+            .output();
+        mounted.is_ok_and(|out| out.status.success()).then_some(TinyDisk(dir))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_that_is_really_full_refuses_and_takes_again_once_there_is_room() {
+    let Some(disk) = TinyDisk::mount() else {
+        eprintln!("not run: mounting a small file system needs root");
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 256 * 1024]).unwrap();
+    let data = disk.path().join("data");
+    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), LIMITS);
+    let client = server.client();
+    let title = "x".repeat(1_000);
+    let mut added = 0;
+    let refused = loop {
+        match client.add(&title) {
+            Ok(_) => added += 1,
+            Err(refused) => break refused,
+        }
+        assert!(added < 10_000, "the disk must become full");
+    };
+    assert_eq!(refused.code, Code::ResourceExhausted, "{refused}");
+    assert_eq!((client.titles().len(), client.revision()), (added, added as i64));
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(client.add("room again").unwrap().revision, added as i64 + 1);
+    server.stop().unwrap();
+    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), LIMITS);
+    assert_eq!(server.client().titles().len(), added + 1);
+}
+
+/// How many rounds of kill -9: 50, or what TODO_TEST_KILLS says.
+fn kill_rounds() -> u64 {
+    std::env::var("TODO_TEST_KILLS").map_or(50, |rounds| rounds.parse().unwrap())
+}
+
+/// Between two syncs, within one, before a reply, after it: a kill comes at any
+/// moment. What was acknowledged must be there, as it was acknowledged; what was not
+/// may be, but at a revision that nobody was told of for anything else.
+#[test]
+fn what_was_acknowledged_survives_kill_9_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged: Vec<Task> = Vec::new();
+    for round in 0..kill_rounds() {
+        let daemon = Daemon::start(dir.path(), &[]);
+        let client = Client::new(&daemon.address, Duration::from_secs(5)).unwrap();
+        let mut tasks = Vec::new();
+        client.list(Filter::ANY, |page| tasks.extend(page)).unwrap();
+        for acked in &acknowledged {
+            let kept = tasks.get(acked.id as usize - 1);
+            assert_eq!(kept, Some(acked), "round {round}");
+        }
+        let newest = tasks.iter().map(|task| task.revision).max().unwrap_or(0);
+        assert_eq!(client.revision(), newest, "round {round}: the revision went back");
+        let kept = tasks.len();
+
+        // A few milliseconds of load, other ones each round, then the kill.
+        let load_ms = 3 + round * 7 % 60;
+        let (send, receiver) = unbounded();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                let (daemon, send) = (&daemon, send.clone());
+                scope.spawn(move || {
+                    // As long as it answers, and no retry once it does not.
+                    let hasty = Client::new(&daemon.address, Duration::from_secs(5)).unwrap();
+                    while let Ok(task) = hasty.add_with("task", "") {
+                        send.send(task).unwrap();
+                    }
+                });
+            }
+            let _ = never::<()>().recv_timeout(Duration::from_millis(load_ms));
+            daemon.kill();
+        });
+        drop(send);
+        acknowledged = tasks;
+        let mut new: Vec<Task> = receiver.iter().collect();
+        new.sort_by_key(|task| task.id);
+        for task in new {
+            assert!(task.id as usize > kept && task.revision > newest, "round {round}: {task}");
+            acknowledged.retain(|known| known.id != task.id);
+            acknowledged.push(task);
+        }
+    }
+    assert!(!acknowledged.is_empty(), "the load must have got something acknowledged");
+}

@@ -1,0 +1,158 @@
+//! A server on a port of its own, and what tests say to it.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use grpcio::Method;
+use todo::client::{CallError, Client, Code, Watch, WatchEvent, WatchOptions};
+use todo::rpc::methods;
+use todo::rpc::proto::*;
+use todo::server::Server;
+use todo::state::Limits;
+use todo::store::{MemoryStore, Store};
+
+/// How long a test waits for what must come. Not a measure of speed.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+pub const LIMITS: Limits =
+    Limits { tasks_max: 1_000_000, queue_max: 8_192, watch_queue_max: 4_096 };
+
+/// A server in this process.
+pub struct TestServer {
+    server: Option<Server>,
+    pub address: String,
+}
+
+impl TestServer {
+    pub fn start() -> TestServer {
+        TestServer::with(Box::new(MemoryStore::new("test-list")), LIMITS)
+    }
+
+    pub fn with(store: Box<dyn Store>, limits: Limits) -> TestServer {
+        let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = server.addresses()[0].to_string();
+        TestServer { server: Some(server), address }
+    }
+
+    pub fn client(&self) -> Client {
+        client(&self.address)
+    }
+
+    /// Ends it in order. What it could not go on with is the error.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.server.take().unwrap().shutdown().map_err(|fatal| fatal.to_string())
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            let _ = server.shutdown();
+        }
+    }
+}
+
+pub fn client(address: &str) -> Client {
+    Client::new(address, DEADLINE).unwrap()
+}
+
+/// Calls beyond what the client's own methods say.
+pub trait Calls {
+    fn make<Req, Resp: Unpin>(&self, m: &Method<Req, Resp>, r: &Req) -> Result<Resp, CallError>;
+
+    fn add_with(&self, title: &str, request_id: &str) -> Result<Task, CallError> {
+        let request = AddTaskRequest {
+            title: title.to_owned(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        Ok(self.make(&methods::ADD_TASK, &request)?.task.unwrap())
+    }
+
+    fn page(&self, filter: Filter, size: i32, token: &str) -> Result<GetTasksResponse, CallError> {
+        let request = GetTasksRequest {
+            filter: filter.into(),
+            page_size: size,
+            page_token: token.to_owned(),
+            ..Default::default()
+        };
+        self.make(&methods::GET_TASKS, &request)
+    }
+
+    fn titles(&self) -> Vec<String> {
+        let page = self.page(Filter::ANY, 0, "").unwrap();
+        page.tasks.into_iter().map(|task| task.title).collect()
+    }
+
+    fn revision(&self) -> i64 {
+        self.page(Filter::ANY, 1, "").unwrap().revision
+    }
+}
+
+impl Calls for Client {
+    fn make<Req, Resp: Unpin>(&self, m: &Method<Req, Resp>, r: &Req) -> Result<Resp, CallError> {
+        self.call(m, r)
+    }
+}
+
+/// What a refused call came to.
+pub fn refusal<T: std::fmt::Debug>(answer: Result<T, CallError>) -> (Code, String) {
+    let refused = answer.expect_err("the call should have been refused");
+    (refused.code, refused.message)
+}
+
+/// A watch that is registered: its SYNCED has arrived. With the snapshot it began with.
+pub fn watch(client: &Client, filter: Filter) -> (Watch, Vec<TaskUpdate>) {
+    let options = WatchOptions { filter, snapshot: true, reconnect: false };
+    let watch = client.watch(options).unwrap();
+    let mut before = Vec::new();
+    loop {
+        let update = next_update(&watch);
+        before.push(update);
+        if before[before.len() - 1].action == "SYNCED" {
+            return (watch, before);
+        }
+    }
+}
+
+pub fn next_update(watch: &Watch) -> TaskUpdate {
+    match next_event(watch) {
+        WatchEvent::Connected { .. } => next_update(watch),
+        WatchEvent::Update(update) => update,
+        WatchEvent::Lost(why) => panic!("the watch ended: {why}"),
+    }
+}
+
+/// The reason for which the watch ends, after what comes before it.
+pub fn end_of(watch: &Watch) -> CallError {
+    loop {
+        if let WatchEvent::Lost(why) = next_event(watch) {
+            return why;
+        }
+    }
+}
+
+pub fn next_event(watch: &Watch) -> WatchEvent {
+    receive(watch.events(), "an event of the watch")
+}
+
+pub fn receive<T>(from: &Receiver<T>, what: &str) -> T {
+    match from.recv_timeout(DEADLINE) {
+        Ok(received) => received,
+        Err(RecvTimeoutError::Timeout) => panic!("{what} did not come in {DEADLINE:?}"),
+        Err(RecvTimeoutError::Disconnected) => panic!("{what} will not come"),
+    }
+}
+
+/// Waits for what nothing announces.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} in {DEADLINE:?}");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,14 @@
+//! The system from outside: real servers, through the real client.
+
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod calls;
+mod daemon;
+mod durability;
+mod harness;
+mod load;
+mod neutral;
+mod pages;
+mod requests;
+mod watch;

@@ -1,0 +1,200 @@
+//! Watches: live, in order, complete.
+
+use std::thread;
+
+use protobuf::EnumOrUnknown;
+use todo::client::{Code, Edit, WatchEvent, WatchOptions};
+use todo::rpc::methods;
+use todo::rpc::proto::*;
+use todo::state::Limits;
+use todo::store::MemoryStore;
+
+use crate::harness::{
+    self, Calls, LIMITS, TestServer, end_of, next_event, next_update, until, watch,
+};
+
+/// `ADDED 1@1 milk`
+fn shown(update: &TaskUpdate) -> String {
+    match update.task.as_ref() {
+        Some(task) => {
+            format!("{} {}@{} {}", update.action, task.id, update.revision, task.title)
+        }
+        None => format!("{} @{} {}", update.action, update.revision, update.list_id),
+    }
+}
+
+#[test]
+fn a_snapshot_and_then_live_without_gap_or_duplicate() {
+    let server = TestServer::start();
+    let client = server.client();
+    client.add("milk").unwrap();
+    client.add("bread").unwrap();
+    client.edit(1, Edit::Complete).unwrap();
+    let (watch, before) = watch(&client, Filter::LIVE);
+    let before: Vec<_> = before.iter().map(shown).collect();
+    assert_eq!(
+        before,
+        ["RESET @0 ", "SNAPSHOT 1@0 milk", "SNAPSHOT 2@0 bread", "SYNCED @3 test-list"]
+    );
+    client.edit(2, Edit::Retitle("rye".to_owned())).unwrap();
+    client.edit(2, Edit::Retitle("rye".to_owned())).unwrap();
+    client.edit(1, Edit::Reopen).unwrap();
+    assert_eq!(shown(&next_update(&watch)), "UPDATED 2@4 rye");
+    assert_eq!(shown(&next_update(&watch)), "REOPENED 1@5 milk");
+}
+
+#[test]
+fn a_watch_without_extended_fields_gets_only_what_the_seed_sent() {
+    let server = TestServer::start();
+    let client = server.client();
+    client.add("before").unwrap();
+    let watch = client.watch(WatchOptions::default()).unwrap();
+    assert_eq!(next_event(&watch), WatchEvent::Connected { is_todod: true });
+    // Nothing tells when it is registered, so add until it has seen something.
+    until("the watch sees an add", || {
+        client.add("warm-up").unwrap();
+        !watch.events().is_empty()
+    });
+    client.edit(1, Edit::Complete).unwrap();
+    let mut last = 0;
+    loop {
+        let update = next_update(&watch);
+        assert!(last == 0 || update.revision == last + 1, "{update}");
+        last = update.revision;
+        if update.action != "ADDED" {
+            assert_eq!((&*update.action, update.task.id), ("COMPLETED", 1));
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_update_names_its_request_and_carries_the_task_after_it() {
+    let server = TestServer::start();
+    let client = server.client();
+    let (watch, _) = watch(&client, Filter::LIVE);
+    let task = client.add_with("milk", "r1").unwrap();
+    let update = next_update(&watch);
+    assert_eq!((&*update.request_id, update.task.unwrap()), ("r1", task));
+    let own = client.add("bread").unwrap();
+    let update = next_update(&watch);
+    assert!(client.caused(&update) && !server.client().caused(&update), "{update}");
+    assert_eq!(update.task.unwrap(), own);
+}
+
+#[test]
+fn a_filtered_watcher_is_told_when_a_task_leaves_its_filter() {
+    let server = TestServer::start();
+    let client = server.client();
+    let (open, _) = watch(&client, Filter::OPEN);
+    let (deleted, _) = watch(&client, Filter::DELETED);
+    client.add("milk").unwrap();
+    client.edit(1, Edit::Complete).unwrap();
+    client.edit(1, Edit::Retitle("oat".to_owned())).unwrap();
+    client.edit(1, Edit::Delete).unwrap();
+    client.edit(1, Edit::Restore).unwrap();
+    client.edit(1, Edit::Reopen).unwrap();
+    let seen =
+        |watch, updates| -> Vec<_> { (0..updates).map(|_| shown(&next_update(watch))).collect() };
+    assert_eq!(seen(&open, 3), ["ADDED 1@1 milk", "COMPLETED 1@2 milk", "REOPENED 1@6 oat"]);
+    assert_eq!(seen(&deleted, 2), ["DELETED 1@4 oat", "RESTORED 1@5 oat"]);
+    let (_, snapshot) = self::watch(&client, Filter::COMPLETED);
+    assert_eq!(snapshot.len(), 2, "nothing is completed: RESET and SYNCED alone");
+}
+
+#[test]
+fn an_unknown_filter_is_refused() {
+    let server = TestServer::start();
+    let env = std::sync::Arc::new(grpcio::EnvBuilder::new().cq_count(1).build());
+    let raw = grpcio::Client::new(grpcio::ChannelBuilder::new(env).connect(&server.address));
+    let request = WatchTasksRequest { filter: EnumOrUnknown::from_i32(77), ..Default::default() };
+    let mut stream =
+        raw.server_streaming(&methods::WATCH_TASKS, &request, Default::default()).unwrap();
+    match futures_executor::block_on(futures_util::StreamExt::next(&mut stream)) {
+        Some(Err(grpcio::Error::RpcFailure(status))) => {
+            assert_eq!(status.code(), grpcio::RpcStatusCode::INVALID_ARGUMENT);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_hundred_watchers_each_see_every_concurrent_change_once_and_in_order() {
+    const WATCHERS: usize = 100;
+    const WRITERS: i64 = 4;
+    const CHANGES: i64 = 1_000;
+    let server = TestServer::start();
+    let address = &server.address;
+    let client = server.client();
+    let watches: Vec<_> = (0..WATCHERS).map(|_| watch(&client, Filter::ANY).0).collect();
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                let client = harness::client(address);
+                for _ in 0..CHANGES / WRITERS / 2 {
+                    let id = client.add("task").unwrap().id;
+                    client.edit(id, Edit::Complete).unwrap();
+                }
+            });
+        }
+        for watch in &watches {
+            for revision in 1..=CHANGES {
+                assert_eq!(next_update(watch).revision, revision);
+            }
+        }
+    });
+    assert_eq!(client.revision(), CHANGES);
+    for watch in &watches {
+        assert!(watch.events().is_empty(), "nothing comes twice");
+    }
+}
+
+#[test]
+fn a_watcher_that_does_not_read_ends_and_holds_up_nobody() {
+    let limits = Limits { watch_queue_max: 8, ..LIMITS };
+    let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
+    let client = server.client();
+    let (stalled, _) = watch(&client, Filter::ANY);
+    let title = "x".repeat(1_024);
+    // More than its events, the transport's windows and its channel hold together.
+    for _ in 0..10_000 {
+        client.add(&title).unwrap();
+    }
+    let why = end_of(&stalled);
+    assert_eq!(why.code, Code::ResourceExhausted);
+    assert!(why.message.contains("did not read 8 updates in time"), "{why}");
+}
+
+#[test]
+fn a_server_that_stops_ends_its_watches_with_unavailable() {
+    let server = TestServer::start();
+    let client = server.client();
+    let (watch, _) = watch(&client, Filter::LIVE);
+    client.add("last").unwrap();
+    server.stop().unwrap();
+    assert_eq!(next_update(&watch).action, "ADDED");
+    let why = end_of(&watch);
+    assert_eq!(why.code, Code::Unavailable);
+    assert!(why.message.contains("shutting down"), "{why}");
+}
+
+#[test]
+fn a_watch_reconnects_and_starts_from_the_list_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
+    let server = TestServer::with(open(), LIMITS);
+    let address = server.address.clone();
+    let options = WatchOptions { snapshot: true, reconnect: true, ..Default::default() };
+    let watch = server.client().watch(options).unwrap();
+    while next_update(&watch).action != "SYNCED" {}
+    server.stop().unwrap();
+    assert!(matches!(next_event(&watch), WatchEvent::Lost(_)));
+    let listen = [address.parse().unwrap()];
+    let again = todo::server::Server::start(open(), LIMITS, &listen).unwrap();
+    assert_eq!(next_event(&watch), WatchEvent::Connected { is_todod: true });
+    while next_update(&watch).action != "SYNCED" {}
+    harness::client(&address).add("after").unwrap();
+    assert_eq!(next_update(&watch).task.title, "after");
+    drop(watch);
+    again.shutdown().unwrap();
+}
