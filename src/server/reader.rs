@@ -49,8 +49,6 @@ fn run(queue: &Receiver<Read>, outbox: &Outbox) {
     for read in queue {
         let page = read.query.answer(&read.list).map(|page| Encoded::new(&page));
         outbox.finish(read.sink, move || page.map_err(|why| status(&why)));
-        if queue.is_empty() {
-            outbox.flush();
-        }
+        outbox.flush();
     }
 }

@@ -8,6 +8,9 @@ mod thread;
 mod turn;
 mod watchers;
 
+#[cfg(test)]
+mod tests;
+
 pub use command::{Command, WatchStart};
 pub use handle::{Fatal, Hooks, Limits, StateHandle, StateThread, spawn};
 pub use reply::{Answer, Reply};

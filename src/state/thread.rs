@@ -36,6 +36,9 @@ impl<F: Clone> State<F> {
     /// the store is left alone.
     pub(super) fn run(mut self) -> Result<(), Fatal> {
         let served = self.serve();
+        for queued in self.commands.try_iter() {
+            queued.reject(Rejection::OutcomeUnknown);
+        }
         self.watchers.end_all(&Rejection::ShuttingDown);
         (self.hooks.turn_done)();
         served?;

@@ -1,5 +1,6 @@
 //! Watches: live, in order, complete.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use protobuf::EnumOrUnknown;
@@ -147,6 +148,36 @@ fn a_hundred_watchers_each_see_every_concurrent_change_once_and_in_order() {
     for watch in &watches {
         assert!(watch.events().is_empty(), "nothing comes twice");
     }
+}
+
+#[test]
+fn a_snapshot_taken_in_the_middle_of_changes_meets_its_stream_exactly() {
+    let server = TestServer::start();
+    let address = &server.address;
+    let client = server.client();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let client = harness::client(address);
+                while !done.load(Ordering::Relaxed) {
+                    let id = client.add("task").unwrap().id;
+                    client.edit(id, Edit::Complete).unwrap();
+                }
+            });
+        }
+        for round in 0..50 {
+            let (live, before) = watch(&client, Filter::ANY);
+            let synced = before.last().unwrap().revision;
+            let tasks = &before[1..before.len() - 1];
+            let newest = tasks.iter().map(|update| update.task.revision).max().unwrap_or(0);
+            assert_eq!(newest, synced, "round {round}: the snapshot is the list at SYNCED");
+            for revision in synced + 1..synced + 10 {
+                assert_eq!(next_update(&live).revision, revision, "round {round}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

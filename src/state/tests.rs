@@ -1,0 +1,144 @@
+//! The actor alone: what needs commands to meet in one turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{Answer, Command, Hooks, Limits, Reply, StateHandle, StateThread, spawn};
+use crate::model::{Guard, Mutation, Rejection, Remembered, RequestId, Task, Timestamp, Title};
+use crate::store::{Batch, CommitError, Loaded, MemoryStore, Store, StoreError};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+impl<T: Send> Answer<T> for Sender<Result<T, Rejection>> {
+    fn give(self: Box<Self>, answer: Result<T, Rejection>) {
+        let _ = self.send(answer);
+    }
+}
+
+/// Tells of each commit, and waits to be let on.
+struct Gated {
+    inner: MemoryStore,
+    commits: Sender<Batch>,
+    go: Receiver<()>,
+}
+
+impl Store for Gated {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.inner.load()
+    }
+
+    fn find_request(&mut self, id: &RequestId) -> Result<Option<Remembered>, StoreError> {
+        self.inner.find_request(id)
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let gone = |_| CommitError::Unknown("the test is over".to_owned());
+        self.commits.send(batch.clone()).map_err(|e| gone(e.to_string()))?;
+        self.go.recv_timeout(DEADLINE).map_err(|e| gone(e.to_string()))?;
+        self.inner.commit(batch)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+struct Scene {
+    state: StateHandle<()>,
+    thread: StateThread,
+    commits: Receiver<Batch>,
+    go: Sender<()>,
+}
+
+type Answers = Receiver<Result<Arc<Task>, Rejection>>;
+
+impl Scene {
+    fn start() -> Scene {
+        let (commits, committing) = bounded(16);
+        let (go, let_go) = bounded(16);
+        let store = Gated { inner: MemoryStore::new("l"), commits, go: let_go };
+        let limits = Limits { tasks_max: 100, queue_max: 100, watch_queue_max: 100 };
+        let hooks = Hooks { encode: |_| (), turn_done: Box::new(|| {}), clock: || Timestamp(0) };
+        let (state, thread) = spawn(Box::new(store), limits, hooks).unwrap();
+        Scene { state, thread, commits: committing, go }
+    }
+
+    fn add(&self, title: &str, request_id: &str) -> Answers {
+        let (reply, answer) = bounded(1);
+        let mutation = Mutation::Add { title: Title::new(title).unwrap() };
+        let request_id = RequestId::new(request_id).unwrap();
+        let guard = Guard { request_id, expected_revision: None };
+        let reply = Reply::new(reply);
+        assert!(self.state.submit(Command::Mutate { mutation, guard, reply }));
+        answer
+    }
+
+    fn commit(&self) -> Batch {
+        self.commits.recv_timeout(DEADLINE).expect("a commit")
+    }
+}
+
+fn answer(from: &Answers) -> Result<(i32, i64), Rejection> {
+    let answer = from.recv_timeout(DEADLINE).expect("an answer");
+    answer.map(|task| (task.id, task.revision))
+}
+
+#[test]
+fn what_waits_is_one_turn_with_one_commit_and_repeats_in_it_happen_once() {
+    let scene = Scene::start();
+    let first = scene.add("first", "");
+    assert_eq!(scene.commit().changes.len(), 1);
+    let waiting = [
+        scene.add("milk", "r"),
+        scene.add("milk", "r"),
+        scene.add("bread", "r"),
+        scene.add("bread", "s"),
+    ];
+    scene.go.send(()).unwrap();
+    assert_eq!(answer(&first), Ok((1, 1)));
+    let batch = scene.commit();
+    assert_eq!((batch.changes.len(), batch.remembered.len()), (2, 2));
+    scene.go.send(()).unwrap();
+    let reused = Err(Rejection::RequestIdReused("r".to_owned()));
+    let answers = waiting.map(|waiting| answer(&waiting));
+    assert_eq!(answers, [Ok((2, 2)), Ok((2, 2)), reused, Ok((3, 3))]);
+    assert!(scene.commits.is_empty());
+    scene.thread.stop().unwrap();
+}
+
+#[test]
+fn what_is_queued_at_the_stop_is_still_done_and_what_comes_later_is_refused() {
+    let scene = Scene::start();
+    let state = scene.state.clone();
+    let held = scene.add("held", "");
+    scene.commit();
+    let queued = scene.add("queued", "");
+    let Scene { thread, commits, go, .. } = scene;
+    let stopping = std::thread::spawn(move || thread.stop());
+    go.send(()).unwrap();
+    commits.recv_timeout(DEADLINE).expect("the queued one's commit");
+    go.send(()).unwrap();
+    stopping.join().unwrap().unwrap();
+    assert_eq!((answer(&held), answer(&queued)), (Ok((1, 1)), Ok((2, 2))));
+    let (reply, late) = bounded(1);
+    let reply = Reply::new(reply);
+    let mutation = Mutation::Add { title: Title::new("late").unwrap() };
+    assert!(!state.submit(Command::Mutate { mutation, guard: Guard::default(), reply }));
+    assert_eq!(answer(&late), Err(Rejection::ShuttingDown));
+}
+
+#[test]
+fn a_thread_that_cannot_go_on_answers_everybody_that_the_outcome_is_unknown() {
+    let scene = Scene::start();
+    let held = scene.add("held", "");
+    scene.commit();
+    let queued = scene.add("queued", "");
+    let Scene { thread, go, .. } = scene;
+    drop(go);
+    assert_eq!(answer(&held), Err(Rejection::OutcomeUnknown));
+    assert_eq!(answer(&queued), Err(Rejection::OutcomeUnknown));
+    assert!(thread.ended().recv().is_err());
+    assert!(thread.stop().is_err());
+}
