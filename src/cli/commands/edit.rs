@@ -14,7 +14,7 @@ pub fn each(ids: &[i32], edit: &Edit, session: &mut Session<'_>) -> io::Result<E
                 let done = format!("{} {}", word(edit), render::brief(&task));
                 session.out.task(&task, done.trim_end())?;
             }
-            Err(e) => exit = exit.or(session.out.failed(&format!("task {id}: "), &e)),
+            Err(e) => exit = exit.or(session.out.failed(&format!("{id}: "), &e)),
         }
     }
     Ok(exit)

@@ -50,7 +50,7 @@ fn show(id: i32, session: &mut Session<'_>) -> io::Result<Exit> {
     match session.client.get(id) {
         Ok(task) if session.out.json => session.out.line(render::json(&task))?,
         Ok(task) => session.out.text(render::details(&task, &TimeZone::system()))?,
-        Err(e) => return Ok(session.out.failed(&format!("task {id}: "), &e)),
+        Err(e) => return Ok(session.out.failed(&format!("{id}: "), &e)),
     }
     Ok(Exit::Ok)
 }

@@ -29,7 +29,7 @@ pub enum NotRun {
 /// The grammar of a line: the shell's commands, and control of the session.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_subcommand = true, about = None)]
-#[command(override_usage = "COMMAND: help lists them")]
+#[command(override_usage = "COMMAND [ARGUMENTS], as help lists them")]
 struct Grammar {
     /// Print JSON, one object a line
     #[arg(long, global = true)]
