@@ -1,5 +1,7 @@
 //! `todo` as a command for the shell, and with commands piped in.
 
+#![allow(clippy::unwrap_used)]
+
 mod seed_server;
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
