@@ -50,10 +50,21 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// A client's watch: events that its reader has not taken yet.
 pub const WATCH_EVENTS_MAX: usize = 1_024;
+/// How long one call of a client may take, at most.
+pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A client waits this long before it connects again, at first,
 pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// and at most this long.
 pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of a line that `todo` reads from a pipe, at most.
+pub const INPUT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Tasks that the REPL offers for completion: the newest.
+pub const COMPLETION_TASKS_MAX: usize = 10_000;
+/// Announcements that wait for the REPL's prompt.
+pub const ANNOUNCEMENTS_MAX: usize = 256;
+/// Lines that the REPL's history keeps.
+pub const HISTORY_LINES_MAX: usize = 1_000;
 
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
@@ -63,4 +74,5 @@ const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX + TITLE_CHARS_MAX * 4 < 4 * 1024 * 1024);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < REQUEST_BYTES_MAX);
+const _: () = assert!(TITLE_CHARS_MAX * 4 < INPUT_LINE_BYTES_MAX);
 const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);

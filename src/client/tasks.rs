@@ -1,3 +1,5 @@
+use std::iter;
+
 use grpcio::Method;
 use protobuf::MessageField;
 
@@ -66,37 +68,57 @@ impl Client {
         self.task_of(&methods::GET_TASK, self.call(&methods::GET_TASK, &request)?.task)
     }
 
-    /// Hands over the tasks that match, page by page, in id order. The seed's server
-    /// knows no filters, so what it sends is filtered here; it keeps no deleted tasks.
+    /// Hands over the tasks that match, page by page: see [`Client::pages`].
     pub fn list(
         &self,
         filter: proto::Filter,
         mut page: impl FnMut(Vec<proto::Task>),
     ) -> Result<(), CallError> {
-        let mut request = proto::GetTasksRequest {
+        self.pages(filter).try_for_each(|tasks| tasks.map(&mut page))
+    }
+
+    /// The tasks that match, page by page, in id order; each is fetched when asked for,
+    /// and the first error is the last item. The seed's server knows no filters, so
+    /// what it sends is filtered here; it keeps no deleted tasks.
+    pub fn pages(
+        &self,
+        filter: proto::Filter,
+    ) -> impl Iterator<Item = Result<Vec<proto::Task>, CallError>> {
+        let mut next = Some(String::new());
+        iter::from_fn(move || match self.page(filter, next.take()?) {
+            Ok((tasks, token)) => {
+                next = Some(token).filter(|token| !token.is_empty());
+                Some(Ok(tasks))
+            }
+            Err(e) => Some(Err(e)),
+        })
+    }
+
+    /// One page, and the token of the next one; empty after the last.
+    fn page(
+        &self,
+        filter: proto::Filter,
+        page_token: String,
+    ) -> Result<(Vec<proto::Task>, String), CallError> {
+        let request = proto::GetTasksRequest {
             filter: filter.into(),
             page_size: CLIENT_PAGE_TASKS,
+            page_token,
             ..Default::default()
         };
-        loop {
-            let mut answer = self.call(&methods::GET_TASKS, &request)?;
-            if answer.list_id.is_empty() {
-                if filter == proto::Filter::DELETED {
-                    let why = format!("the server at {} keeps no deleted tasks", self.server());
-                    return Err(CallError::new(Code::Unimplemented, why + ": it needs todod"));
-                }
-                answer.tasks.retain(|task| match filter {
-                    proto::Filter::OPEN => !task.completed,
-                    proto::Filter::COMPLETED => task.completed,
-                    proto::Filter::LIVE | proto::Filter::ANY | proto::Filter::DELETED => true,
-                });
+        let mut answer = self.call(&methods::GET_TASKS, &request)?;
+        if answer.list_id.is_empty() {
+            if filter == proto::Filter::DELETED {
+                let why = format!("the server at {} keeps no deleted tasks", self.server());
+                return Err(CallError::new(Code::Unimplemented, why + ": it needs todod"));
             }
-            page(answer.tasks);
-            if answer.next_page_token.is_empty() {
-                return Ok(());
-            }
-            request.page_token = answer.next_page_token;
+            answer.tasks.retain(|task| match filter {
+                proto::Filter::OPEN => !task.completed,
+                proto::Filter::COMPLETED => task.completed,
+                proto::Filter::LIVE | proto::Filter::ANY | proto::Filter::DELETED => true,
+            });
         }
+        Ok((answer.tasks, answer.next_page_token))
     }
 
     fn task_of<Req, Resp>(

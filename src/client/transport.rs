@@ -7,7 +7,7 @@ use grpcio::{
     CallOption, ChannelBuilder, ClientUnaryReceiver, ConnectivityState, EnvBuilder, Method,
 };
 
-use super::{CallError, Code, proto};
+use super::{CallError, Code, Interrupt, proto};
 use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN};
 use crate::rpc::methods;
 
@@ -23,6 +23,8 @@ pub struct Client {
     /// Starts every request id of this client.
     session: Arc<str>,
     requests: Arc<AtomicU64>,
+    /// `None`: the calls take as long as they take.
+    interrupt: Option<Interrupt>,
 }
 
 impl Client {
@@ -50,7 +52,14 @@ impl Client {
             timeout,
             session: session.into(),
             requests: Arc::default(),
+            interrupt: None,
         })
+    }
+
+    /// The same client, for calls that `interrupt` can stop. Watches are stopped by
+    /// dropping them.
+    pub fn with_interrupt(&self, interrupt: &Interrupt) -> Client {
+        Client { interrupt: Some(interrupt.clone()), ..self.clone() }
     }
 
     pub fn server(&self) -> &str {
@@ -73,7 +82,7 @@ impl Client {
         method: &Method<Req, Resp>,
         request: &Req,
     ) -> Result<Resp, CallError> {
-        block_on(self.start(method, request, CallOption::default().timeout(self.timeout)))
+        self.wait(self.start(method, request, CallOption::default().timeout(self.timeout)))
     }
 
     /// One change of the list, made again if the connection was lost on the way: the
@@ -88,7 +97,7 @@ impl Client {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let call = self.start(method, request, CallOption::default().timeout(left));
-            match block_on(call) {
+            match self.wait(call) {
                 Err(lost) if lost.code == Code::Unavailable => {
                     if !self.is_connected_again(deadline) {
                         return Err(lost);
@@ -108,7 +117,14 @@ impl Client {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let option = CallOption::default().timeout(left).wait_for_ready(true);
-        block_on(self.probe(option)).is_ok_and(|server| server.is_todod)
+        self.wait(self.probe(option)).is_ok_and(|server| server.is_todod)
+    }
+
+    fn wait<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+        match &self.interrupt {
+            Some(interrupt) => interrupt.block_on(call),
+            None => block_on(call),
+        }
     }
 
     /// Whether the server is there, and what it is.

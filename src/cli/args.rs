@@ -1,0 +1,177 @@
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, value_parser};
+use clap_complete::Shell;
+use jiff::SignedDuration;
+
+use crate::client::{DEFAULT_SERVER, proto::Filter};
+use crate::limits::CALL_TIMEOUT_MAX;
+
+/// A shared task list, live: without a command, an interactive session.
+#[derive(Debug, Parser)]
+#[command(name = "todo", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The server: HOST:PORT or unix:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "TODO_SERVER",
+        default_value = DEFAULT_SERVER,
+        value_name = "ADDR",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub server: String,
+
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// How long a call may take, such as 5s or 500ms
+    #[arg(
+        long,
+        global = true,
+        default_value = "5s",
+        value_name = "DURATION",
+        value_parser = timeout
+    )]
+    pub timeout: Duration,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, \
+    4 rejected (bad input, conflict, wrong state, a limit), 5 not permitted, \
+    6 unavailable or timed out, 130 interrupted. Of several failures the first decides.";
+
+/// What shell and REPL can be asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Add a task, or with `-` one for each line of the standard input
+    Add(AddArgs),
+    /// List the tasks that are not deleted
+    List(ListArgs),
+    /// Show all about a task
+    Show(OneTask),
+    /// Mark tasks completed
+    Done(SomeTasks),
+    /// Mark completed tasks open again
+    Reopen(SomeTasks),
+    /// Change a task's title
+    Edit(EditArgs),
+    /// Delete tasks; `restore` brings them back
+    Rm(SomeTasks),
+    /// Bring deleted tasks back
+    Restore(SomeTasks),
+    /// Print changes as they happen
+    Watch(WatchArgs),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AddArgs {
+    /// Print the new id alone
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// The title; `-` reads one title a line from the standard input
+    #[arg(required = true, value_name = "TITLE")]
+    pub title: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+pub struct ListArgs {
+    /// Only open tasks
+    #[arg(long)]
+    open: bool,
+
+    /// Only completed tasks
+    #[arg(long)]
+    completed: bool,
+
+    /// Only deleted tasks
+    #[arg(long)]
+    deleted: bool,
+}
+
+impl ListArgs {
+    pub fn filter(&self) -> Filter {
+        match self {
+            ListArgs { open: true, .. } => Filter::OPEN,
+            ListArgs { completed: true, .. } => Filter::COMPLETED,
+            ListArgs { deleted: true, .. } => Filter::DELETED,
+            _ => Filter::LIVE,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct OneTask {
+    /// The task
+    #[arg(value_name = "ID", value_parser = value_parser!(i32).range(1..))]
+    pub id: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SomeTasks {
+    /// The tasks; all are tried
+    #[arg(required = true, value_name = "ID", value_parser = value_parser!(i32).range(1..))]
+    pub ids: Vec<i32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct EditArgs {
+    #[command(flatten)]
+    pub task: OneTask,
+
+    /// The new title
+    #[arg(required = true, value_name = "TITLE")]
+    pub title: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WatchArgs {
+    /// End after this many changes
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+/// A duration of people's kind, such as `5s`, `500ms` or `1m 30s`.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text.parse().map_err(|e| format!("{e}: try 5s or 500ms"))?;
+    match Duration::try_from(parsed) {
+        Ok(timeout) if timeout > CALL_TIMEOUT_MAX => {
+            Err(format!("it is more than {} hours", CALL_TIMEOUT_MAX.as_secs() / 3600))
+        }
+        Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+        _ => Err("it must be more than nothing: try 5s or 500ms".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn timeouts() {
+        for (text, ms) in [("5s", 5000), ("500ms", 500), ("1m 30s", 90_000), ("24h", 86_400_000)] {
+            assert_eq!(timeout(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "5", "soon", "0s", "-5s", "5s ago", "25h", "99999999999999h"] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+use std::io;
+
+use super::Session;
+use crate::cli::args::AddArgs;
+use crate::cli::input::next_line;
+use crate::cli::{Exit, render};
+
+pub fn run(args: &AddArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+    match &args.title[..] {
+        [dash] if dash == "-" => add_lines(args.quiet, session),
+        words => add(&words.join(" "), "", args.quiet, session),
+    }
+}
+
+/// One title a line; a line that is refused does not stop the next.
+fn add_lines(quiet: bool, session: &mut Session<'_>) -> io::Result<Exit> {
+    let mut stdin = io::stdin().lock();
+    let mut exit = Exit::Ok;
+    for number in 1.. {
+        let line = match next_line(&mut stdin) {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(e) => {
+                session.out.message(&format!("cannot read the standard input: {e}"));
+                return Ok(exit.or(Exit::Failure));
+            }
+        };
+        let about = format!("line {number}: ");
+        exit = exit.or(match line {
+            Ok(title) if title.trim().is_empty() => Exit::Ok,
+            Ok(title) => add(&title, &about, quiet, session)?,
+            Err(e) => {
+                session.out.message(&format!("{about}{e}"));
+                Exit::Rejected
+            }
+        });
+    }
+    Ok(exit)
+}
+
+fn add(title: &str, about: &str, quiet: bool, session: &mut Session<'_>) -> io::Result<Exit> {
+    match session.client.add(title) {
+        Ok(task) if quiet => session.out.line(task.id)?,
+        Ok(task) => session.out.task(&task, render::brief(&task))?,
+        Err(e) => return Ok(session.out.failed(about, &e)),
+    }
+    Ok(Exit::Ok)
+}

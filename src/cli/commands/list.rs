@@ -1,0 +1,26 @@
+use std::io;
+
+use super::Session;
+use crate::cli::args::ListArgs;
+use crate::cli::{Exit, render};
+
+pub fn run(args: &ListArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+    let mut has_header = session.out.json;
+    for page in session.client.pages(args.filter()) {
+        let tasks = match page {
+            Ok(tasks) => tasks,
+            Err(e) => return Ok(session.out.failed("", &e)),
+        };
+        for task in tasks {
+            if !has_header {
+                session.out.line(render::header())?;
+                has_header = true;
+            }
+            session.out.task(&task, render::row(&task))?;
+        }
+    }
+    if !has_header {
+        session.out.message("no tasks");
+    }
+    Ok(Exit::Ok)
+}

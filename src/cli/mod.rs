@@ -1,0 +1,49 @@
+//! `todo` without its `main`: the grammar, the commands, and the REPL.
+
+mod args;
+mod commands;
+mod exit;
+mod input;
+mod output;
+mod render;
+mod repl;
+
+pub use args::{Cli, Command};
+pub use exit::Exit;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::SIGINT;
+
+use crate::client::Client;
+use commands::Session;
+use output::Out;
+
+/// Runs what was asked for, and says how it went.
+pub fn run(cli: &Cli) -> Exit {
+    let mut out = Out::standard(cli.json);
+    let client = match Client::new(&cli.server, cli.timeout) {
+        Ok(client) => client,
+        Err(e) => return out.failed("", &e),
+    };
+    match &cli.command {
+        Some(command) => {
+            exit_on_interrupt(&mut out);
+            let never = crossbeam_channel::never();
+            let mut session = Session { client: &client, out: &mut out, interrupted: &never };
+            let done = commands::run(command, &mut session);
+            out.end(done)
+        }
+        None => repl::run(&client, &mut out),
+    }
+}
+
+/// Ctrl-C ends the program at once, with the exit code that shells expect.
+fn exit_on_interrupt(out: &mut Out) {
+    let always = Arc::new(AtomicBool::new(true));
+    let code = Exit::Interrupted as i32;
+    if let Err(e) = signal_hook::flag::register_conditional_shutdown(SIGINT, code, always) {
+        out.message(&format!("cannot handle Ctrl-C: {e}"));
+    }
+}

@@ -1,0 +1,83 @@
+use std::io;
+
+use super::terminal::Terminal;
+use crate::cli::commands::Session;
+use crate::cli::render::Shown;
+use crate::client::{CallError, Edit, proto};
+
+/// The menu of the seed's client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Add,
+    List,
+    Complete,
+    Exit,
+}
+
+impl Choice {
+    pub fn parse(line: &str) -> Option<Choice> {
+        match line.trim() {
+            "1" => Some(Choice::Add),
+            "2" => Some(Choice::List),
+            "3" => Some(Choice::Complete),
+            "4" => Some(Choice::Exit),
+            _ => None,
+        }
+    }
+}
+
+/// Does what the seed's client did, in its words; asks for what it needs.
+pub fn run(choice: Choice, terminal: &mut Terminal, session: &mut Session<'_>) -> io::Result<()> {
+    let done = match choice {
+        Choice::Add => match terminal.ask("Enter task title: ") {
+            Some(title) => add(&title, session)?,
+            None => return Ok(()),
+        },
+        Choice::List => list(session)?,
+        Choice::Complete => match terminal.ask("Enter task ID to complete: ") {
+            Some(id) => complete(&id, session)?,
+            None => return Ok(()),
+        },
+        Choice::Exit => return Ok(()),
+    };
+    if let Err(e) = done {
+        session.out.failed("", &e);
+    }
+    session.out.flush()
+}
+
+/// Inside an output that may end, a call that may fail.
+type Called = io::Result<Result<(), CallError>>;
+
+fn add(title: &str, session: &mut Session<'_>) -> Called {
+    match session.client.add(title) {
+        Ok(task) => session.out.line(format!("Added task ID: {}", task.id)).map(Ok),
+        Err(e) => Ok(Err(e)),
+    }
+}
+
+fn list(session: &mut Session<'_>) -> Called {
+    session.out.line("\nTasks:")?;
+    for page in session.client.pages(proto::Filter::LIVE) {
+        let tasks = match page {
+            Ok(tasks) => tasks,
+            Err(e) => return Ok(Err(e)),
+        };
+        for task in tasks {
+            let done = if task.completed { "✓" } else { " " };
+            session.out.line(format!("{done} {}: {}", task.id, Shown(&task.title)))?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn complete(id: &str, session: &mut Session<'_>) -> Called {
+    let Ok(id) = id.trim().parse() else {
+        session.out.message(&format!("{id:?} is no task ID: use a number"));
+        return Ok(Ok(()));
+    };
+    match session.client.edit(id, Edit::Complete) {
+        Ok(_) => session.out.line("Success!").map(Ok),
+        Err(e) => Ok(Err(e)),
+    }
+}
