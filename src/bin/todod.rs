@@ -49,7 +49,9 @@ enum StoreKind {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    // Of the gRPC core only what is wrong.
+    let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todod=info");
+    env_logger::Builder::from_env(ours).init();
     grpcio::redirect_log();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,11 +118,13 @@ fn default_data_dir() -> Option<PathBuf> {
 /// Each connection is an open file: take what the system allows.
 fn raise_open_files() -> std::io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    let shown = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
+    if current == maximum {
+        log::info!("open files: {}, the most the system allows", shown(current));
+        return Ok(());
     }
-    let shown = |limit: Option<u64>| limit.map_or_else(|| "no".to_owned(), |n| n.to_string());
-    log::info!("open files: limit raised from {} to {}", shown(current), shown(maximum));
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
     Ok(())
 }
 

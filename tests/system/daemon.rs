@@ -213,5 +213,5 @@ fn a_service_directory_is_its_default_and_open_files_are_raised_and_logged() {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let out = child.wait_with_output().unwrap();
     let log = String::from_utf8(out.stderr).unwrap();
-    assert!(log.contains("open files: limit raised from 256 to "), "{log}");
+    assert!(log.contains("open files: raised from 256 to "), "{log}");
 }
