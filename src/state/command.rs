@@ -21,6 +21,16 @@ pub struct WatchStart {
     pub snapshot: bool,
 }
 
+/// Counts the watches since the start.
+pub(super) type WatcherId = u64;
+
+/// What the state thread is told outside the queue of commands.
+pub(super) enum Control {
+    Unwatch(WatcherId),
+    /// Finish what is queued, then end.
+    Stop,
+}
+
 impl<F> Command<F> {
     pub(super) fn expired(&self) -> bool {
         match self {

@@ -4,7 +4,8 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use super::Command;
-use super::thread::{Control, State};
+use super::command::Control;
+use super::thread::State;
 use super::watchers::Watchers;
 use crate::model::{Change, Rejection, TaskList, Timestamp};
 use crate::store::{CommitError, Store, StoreError};

@@ -1,18 +1,12 @@
 use crossbeam_channel::{Receiver, select};
 
+use super::command::Control;
 use super::turn::Turn;
-use super::watchers::{WatcherId, Watchers};
+use super::watchers::Watchers;
 use super::{Command, Fatal, Hooks};
 use crate::limits::TURN_COMMANDS_MAX;
 use crate::model::{Rejection, TaskList};
 use crate::store::{CommitError, Store};
-
-/// What the state thread is told outside the queue of commands.
-pub(super) enum Control {
-    Unwatch(WatcherId),
-    /// Finish what is queued, then end.
-    Stop,
-}
 
 enum Event<F> {
     Command(Command<F>),

@@ -4,14 +4,12 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
 use super::WatchStart;
-use super::thread::Control;
+use super::command::{Control, WatcherId};
 use crate::model::{Change, Filter, Rejection, TaskList};
 
 /// Tells a watcher's reader that there is something to read. Called on the state
 /// thread, so it must not block.
 pub type Notify = Box<dyn Fn() + Send>;
-
-pub(super) type WatcherId = u64;
 
 /// The sending ends: one bounded channel per watcher.
 pub(super) struct Watchers<F> {

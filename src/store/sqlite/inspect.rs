@@ -5,8 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::schema::APPLICATION_ID;
 use crate::store::StoreError;
+
+/// "todo" in ASCII: how a database of ours is told from others.
+pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"todo");
 
 // https://www.sqlite.org/fileformat2.html#the_database_header
 const HEADER_BYTES: u64 = 100;

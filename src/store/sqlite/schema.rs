@@ -8,9 +8,6 @@ use super::failure::Fault;
 use super::{connection, directory, inspect};
 use crate::store::{StoreError, new_list_id};
 
-/// "todo" in ASCII: how a database of ours is told from others.
-pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"todo");
-
 /// The way of the format. The step at index i leads from format i to format i + 1;
 /// format 0 is an empty database. A released step never changes.
 pub(super) const MIGRATIONS: &[&str] = &[V1];
@@ -94,7 +91,7 @@ fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
     for migration in migrations {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "application_id", inspect::APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", format)?;
     transaction.execute(
         "INSERT INTO meta (key, value) VALUES ('list_id', ?1)",
