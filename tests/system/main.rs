@@ -10,5 +10,6 @@ mod harness;
 mod load;
 mod neutral;
 mod pages;
+mod readme;
 mod requests;
 mod watch;
