@@ -276,7 +276,7 @@ fn ctrl_c_stops_a_call_that_waits() {
     repl.sees("\n1 first\n");
     repl.prompt_is("");
     repl.keys("add silence\r");
-    repl.screen.wait("the command runs", |screen| screen.cursor_position().1 == 0);
+    seed.silences.recv_timeout(DEADLINE).unwrap();
     repl.keys(CTRL_C);
     repl.sees("todo: interrupted before the answer came\n");
     repl.line("add second");

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_executor::block_on;
 use futures_util::SinkExt;
 use grpcio::{
@@ -20,6 +20,8 @@ pub struct SeedServer {
     server: Server,
     _env: Arc<Environment>,
     pub address: String,
+    /// Tells of each call that will not be answered.
+    pub silences: Receiver<()>,
 }
 
 #[derive(Default)]
@@ -35,15 +37,16 @@ type Shared = Arc<Mutex<State>>;
 impl SeedServer {
     pub fn start() -> SeedServer {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
+        let (silence, silences) = unbounded();
         let mut server = ServerBuilder::new(env.clone())
             .requests_slot_per_cq(8)
-            .register_service(service(&Shared::default()))
+            .register_service(service(&Shared::default(), silence))
             .build()
             .unwrap();
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        SeedServer { server, _env: env, address: format!("127.0.0.1:{port}") }
+        SeedServer { server, _env: env, address: format!("127.0.0.1:{port}"), silences }
     }
 }
 
@@ -81,13 +84,18 @@ impl State {
     }
 }
 
-fn service(state: &Shared) -> Service {
+fn service(state: &Shared, silence: Sender<()>) -> Service {
     let (add, list, complete, watch) = (state.clone(), state.clone(), state.clone(), state.clone());
     ServiceBuilder::new()
         .add_unary_handler(&methods::ADD_TASK, move |ctx, request, sink| {
             let mut state = add.lock();
             let answer = match &*request.title {
-                "silence" => return state.silent.push(sink),
+                "silence" => {
+                    state.silent.push(sink);
+                    // Whoever does not care has dropped the receiver.
+                    let _ = silence.send(());
+                    return;
+                }
                 "deny" => sink.fail(RpcStatus::new(RpcStatusCode::PERMISSION_DENIED)),
                 _ => {
                     let task = Some(state.add(request.title)).into();
