@@ -12,4 +12,5 @@ mod neutral;
 mod pages;
 mod readme;
 mod requests;
+mod retry;
 mod watch;
