@@ -297,6 +297,23 @@ fn json_is_one_object_a_line() {
 }
 
 #[test]
+fn show_tells_all_in_local_time() {
+    let (_server, address) = server();
+    todo(&address, &["add", "Buy milk"]).status().unwrap();
+    todo(&address, &["done", "1"]).status().unwrap();
+    // Two hours east of Greenwich, for a C library and for jiff.
+    let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
+    let told = seen(&output);
+    let lines: Vec<_> = told.lines().collect();
+    let start = ["id         1", "title      Buy milk", "state      completed", "revision   2"];
+    assert_eq!(lines[..4], start);
+    for (line, name) in lines[4..].iter().zip(["created  ", "updated  ", "completed"]) {
+        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{told}");
+    }
+    assert_eq!(lines.len(), 7);
+}
+
+#[test]
 fn add_reads_titles_from_stdin() {
     let (_server, address) = server();
     let input = b"Buy milk\n\n  \t\n  Don't \"forget\"  \r\nbad \x1b title\nnot \xff utf8\nlast";
@@ -313,6 +330,18 @@ fn add_reads_titles_from_stdin() {
     let output = with_input(todo(&address, &["add", "-q", "-"]), b"x\ny\n");
     assert_eq!(seen(&output), "4\n5\n");
     assert_eq!(seen(&with_input(todo(&address, &["add", "-"]), b"")), "");
+}
+
+#[test]
+fn add_stops_at_the_line_that_finds_no_server() {
+    let (server, address) = server();
+    server.shutdown().unwrap();
+    let output = with_input(todo(&address, &["add", "-"]), b"\n\xff\nx\ny\n");
+    let told = seen(&output);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines[0], "! todo: line 2: it is not UTF-8");
+    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{told}");
+    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{told}");
 }
 
 #[test]
