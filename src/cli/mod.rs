@@ -11,6 +11,7 @@ mod repl;
 pub use args::{Cli, Command};
 pub use exit::Exit;
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -27,6 +28,10 @@ pub fn run(cli: &Cli) -> Exit {
         Ok(client) => client,
         Err(e) => return out.failed("", &e),
     };
+    // One of its references is never dropped: shutting the C core down takes a second
+    // now and then (its wait for its own threads misses their wake-up), and the process
+    // ends anyway.
+    mem::forget(client.clone());
     match &cli.command {
         Some(command) => {
             exit_on_interrupt(&mut out);

@@ -12,7 +12,8 @@ pub fn run(args: &AddArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     }
 }
 
-/// One title a line; a line that is refused does not stop the next.
+/// One title a line. A line that is refused does not stop the next; a server that is
+/// gone stops them all.
 fn add_lines(quiet: bool, session: &mut Session<'_>) -> io::Result<Exit> {
     let mut stdin = io::stdin().lock();
     let mut exit = Exit::Ok;
@@ -26,14 +27,20 @@ fn add_lines(quiet: bool, session: &mut Session<'_>) -> io::Result<Exit> {
             }
         };
         let about = format!("line {number}: ");
-        exit = exit.or(match line {
+        let added = match line {
             Ok(title) if title.trim().is_empty() => Exit::Ok,
             Ok(title) => add(&title, &about, quiet, session)?,
             Err(e) => {
                 session.out.message(&format!("{about}{e}"));
                 Exit::Rejected
             }
-        });
+        };
+        exit = exit.or(added);
+        if added == Exit::Unavailable {
+            // Each further line would wait for the timeout, too.
+            session.out.message(&format!("stopped before line {}", number + 1));
+            break;
+        }
     }
     Ok(exit)
 }

@@ -77,6 +77,7 @@ impl Follower {
         if !is_todod {
             // The seed's server sends no snapshot. A listing that fails is a loss that
             // the watch announces.
+            *self.tasks.lock() = KnownTasks::default();
             for task in self.client.pages(proto::Filter::LIVE).map_while(Result::ok).flatten() {
                 self.tasks.lock().put(task);
             }

@@ -1,0 +1,185 @@
+//! What each command does.
+
+use std::process::Command;
+
+use expect_test::expect;
+
+use crate::seed_server::SeedServer;
+use crate::watch::Watching;
+use crate::{TODO, seen, server, story, todo};
+
+#[test]
+fn every_command() {
+    let (_server, address) = server();
+    story(
+        &address,
+        &[
+            "list",
+            "add Buy milk",
+            "add -q Sweep the floor",
+            "add --quiet -- -x",
+            "done 1 2",
+            "done 1",
+            "reopen 2",
+            "edit 2 Mop the floor",
+            "rm 3",
+            "list",
+            "list --open",
+            "list --completed",
+            "list --deleted",
+            "restore 3",
+            "list --open",
+        ],
+        &expect![[r#"
+            $ todo list
+            ! todo: no tasks
+            $ todo add Buy milk
+            1 Buy milk
+            $ todo add -q Sweep the floor
+            2
+            $ todo add --quiet -- -x
+            3
+            $ todo done 1 2
+            completed 1 Buy milk
+            completed 2 Sweep the floor
+            $ todo done 1
+            completed 1 Buy milk
+            $ todo reopen 2
+            reopened 2 Sweep the floor
+            $ todo edit 2 Mop the floor
+            changed 2 Mop the floor
+            $ todo rm 3
+            deleted 3 -x
+            $ todo list
+                ID  STATE      TITLE
+                 1  completed  Buy milk
+                 2  open       Mop the floor
+            $ todo list --open
+                ID  STATE      TITLE
+                 2  open       Mop the floor
+            $ todo list --completed
+                ID  STATE      TITLE
+                 1  completed  Buy milk
+            $ todo list --deleted
+                ID  STATE      TITLE
+                 3  deleted    -x
+            $ todo restore 3
+            restored 3 -x
+            $ todo list --open
+                ID  STATE      TITLE
+                 2  open       Mop the floor
+                 3  open       -x
+        "#]],
+    );
+}
+
+#[test]
+fn show_tells_all_in_local_time() {
+    let (_server, address) = server();
+    todo(&address, &["add", "Buy milk"]).status().unwrap();
+    todo(&address, &["done", "1"]).status().unwrap();
+    // Two hours east of Greenwich, for a C library and for jiff.
+    let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
+    let told = seen(&output);
+    let lines: Vec<_> = told.lines().collect();
+    let start = ["id         1", "title      Buy milk", "state      completed", "revision   2"];
+    assert_eq!(lines[..4], start);
+    for (line, name) in lines[4..].iter().zip(["created  ", "updated  ", "completed"]) {
+        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{told}");
+    }
+    assert_eq!(lines.len(), 7);
+}
+
+#[test]
+fn the_server_comes_from_the_environment_too() {
+    let (_server, address) = server();
+    let mut command = Command::new(TODO);
+    command.args(["add", "x"]).env("TODO_SERVER", &address);
+    assert_eq!(seen(&command.output().unwrap()), "1 x\n");
+}
+
+#[test]
+fn help_version_and_completions_go_to_stdout() {
+    for args in
+        [&["--help"][..], &["help"], &["help", "add"], &["--version"], &["completions", "bash"]]
+    {
+        let output = todo("127.0.0.1:1", args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(output.stderr, b"", "{args:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("todo"), "{args:?}");
+    }
+}
+
+#[test]
+fn the_seeds_server_does_what_it_can() {
+    let seed = SeedServer::start();
+    let mut watch = Watching::start(&seed.address, &[]);
+    story(
+        &seed.address,
+        &[
+            "list",
+            "add Buy milk",
+            "add -- \u{1b}]0;gotcha\u{7}\u{202e}",
+            "done 1 7",
+            "done 2 --json",
+            "list",
+            "list --open",
+            "list --completed",
+            "list --deleted",
+            "show 1",
+            "reopen 1",
+            "edit 1 x",
+            "rm 1",
+            "restore 1",
+            "add deny",
+        ],
+        &expect![[r#"
+            $ todo list
+            ! todo: no tasks
+            $ todo add Buy milk
+            1 Buy milk
+            $ todo add -- \u{1b}]0;gotcha\u{7}\u{202e}
+            2 \u{1b}]0;gotcha\u{7}\u{202e}
+            $ todo done 1 7
+            completed 1 Buy milk
+            ! todo: 7: Task not found
+            exit 3
+            $ todo done 2 --json
+            {"id": 2, "title": "\u001b]0;gotcha\u0007\u202e", "completed": true, "revision": "0", "deleted": false}
+            $ todo list
+                ID  STATE      TITLE
+                 1  completed  Buy milk
+                 2  completed  \u{1b}]0;gotcha\u{7}\u{202e}
+            $ todo list --open
+            ! todo: no tasks
+            $ todo list --completed
+                ID  STATE      TITLE
+                 1  completed  Buy milk
+                 2  completed  \u{1b}]0;gotcha\u{7}\u{202e}
+            $ todo list --deleted
+            ! todo: the server at SERVER keeps no deleted tasks: it needs todod
+            exit 1
+            $ todo show 1
+            ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+            exit 1
+            $ todo reopen 1
+            ! todo: 1: the server at SERVER does not offer ReopenTask: it needs todod
+            exit 1
+            $ todo edit 1 x
+            ! todo: 1: the server at SERVER does not offer UpdateTask: it needs todod
+            exit 1
+            $ todo rm 1
+            ! todo: 1: the server at SERVER does not offer DeleteTask: it needs todod
+            exit 1
+            $ todo restore 1
+            ! todo: 1: the server at SERVER does not offer RestoreTask: it needs todod
+            exit 1
+            $ todo add deny
+            ! todo: SERVER answered AddTask with PERMISSION_DENIED
+            exit 5
+        "#]],
+    );
+    assert_eq!(watch.line(), "- ADDED 1 Buy milk");
+    assert_eq!(watch.line(), r"- ADDED 2 \u{1b}]0;gotcha\u{7}\u{202e}");
+    assert_eq!(watch.line(), "- COMPLETED 1 Buy milk");
+}

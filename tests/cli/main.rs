@@ -1,0 +1,72 @@
+//! `todo` as a command for the shell, and with commands piped in.
+
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod failures;
+#[path = "../seed_server/mod.rs"]
+mod seed_server;
+mod streams;
+mod watch;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use expect_test::Expect;
+use todo::server::Server;
+use todo::state::Limits;
+use todo::store::MemoryStore;
+
+const TODO: &str = env!("CARGO_BIN_EXE_todo");
+
+fn server() -> (Server, String) {
+    let limits = Limits { tasks_max: 8, queue_max: 100, watch_queue_max: 100 };
+    let store = Box::new(MemoryStore::new("test-list"));
+    let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let address = server.addresses()[0].to_string();
+    (server, address)
+}
+
+/// `todo` with nothing of the caller's environment that it looks at. The timeout is no
+/// measure of speed.
+fn todo(address: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(TODO);
+    command.args(["--server", address, "--timeout", "60s"]).args(args);
+    command.env_remove("TODO_SERVER").env_remove("NO_COLOR").env("TZ", "UTC");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn with_input(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Data, messages and exit code, as somebody at a shell sees them.
+fn seen(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let messages = text(&output.stderr);
+    let messages: String =
+        messages.lines().map(|line| format!("! {line}").trim_end().to_owned() + "\n").collect();
+    let code = match output.status.code() {
+        Some(0) => String::new(),
+        other => format!("exit {}\n", other.unwrap()),
+    };
+    format!("{}{messages}{code}", text(&output.stdout))
+}
+
+/// Runs each line as a command, split at white space.
+fn story(address: &str, lines: &[&str], expected: &Expect) {
+    let mut told = String::new();
+    for line in lines {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let output = todo(address, &args).output().unwrap();
+        told += &format!(
+            "$ todo {}\n{}",
+            line.escape_debug(),
+            seen(&output).replace(address, "SERVER")
+        );
+    }
+    expected.assert_eq(&told);
+}

@@ -1,0 +1,156 @@
+//! What goes in at stdin and comes out at stdout: lines, JSON, closed pipes.
+
+use std::process::Stdio;
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::watch::Watching;
+use crate::{seen, server, todo, with_input};
+
+#[test]
+fn json_is_one_object_a_line() {
+    let (_server, address) = server();
+    let json = |args: &[&str]| -> Vec<Value> {
+        let output = todo(&address, args).arg("--json").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", seen(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert_eq!(json(&["list"]), [] as [Value; 0]);
+    let added = &json(&["add", "Buy milk"])[0];
+    assert_eq!((&added["id"], &added["title"]), (&Value::from(1), &Value::from("Buy milk")));
+    // 64-bit numbers are strings in the proto3 JSON mapping.
+    assert_eq!((&added["revision"], &added["completed"]), (&Value::from("1"), &Value::from(false)));
+    json(&["add", "Sweep"]);
+    let done = json(&["done", "1", "2"]);
+    assert!(done.iter().all(|task| task["completed"] == true), "{done:?}");
+    assert!(done[0]["completed_at"].is_string(), "{done:?}");
+    assert_eq!(json(&["show", "1"]), done[..1]);
+    assert_eq!(json(&["list"]), done);
+}
+
+#[test]
+fn add_reads_titles_from_stdin() {
+    let (_server, address) = server();
+    let input = b"Buy milk\n\n  \t\n  Don't \"forget\"  \r\nbad \x1b title\nnot \xff utf8\nlast";
+    let output = with_input(todo(&address, &["add", "-"]), input);
+    expect![[r#"
+        1 Buy milk
+        2 Don't "forget"
+        3 last
+        ! todo: line 5: a title cannot hold the control character U+001B (at character 5): remove it
+        ! todo: line 6: it is not UTF-8
+        exit 4
+    "#]]
+    .assert_eq(&seen(&output));
+    let output = with_input(todo(&address, &["add", "-q", "-"]), b"x\ny\n");
+    assert_eq!(seen(&output), "4\n5\n");
+    assert_eq!(seen(&with_input(todo(&address, &["add", "-"]), b"")), "");
+}
+
+#[test]
+fn add_stops_at_the_line_that_finds_no_server() {
+    let (server, address) = server();
+    server.shutdown().unwrap();
+    let output = with_input(todo(&address, &["add", "-"]), b"\n\xff\nx\ny\n");
+    let told = seen(&output);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines[0], "! todo: line 2: it is not UTF-8");
+    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{told}");
+    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{told}");
+}
+
+#[test]
+fn commands_piped_in() {
+    let (_server, address) = server();
+    let input = "\
+add Don't  \"forget\"
+add -q two
+
+  list
+done 1 99
+nonsense
+add -
+edit 2 -x  y
+list --json --open
+1
+help nonsense
+quit
+add never
+";
+    let output = with_input(todo(&address, &[]), input.as_bytes());
+    let told = seen(&output);
+    let (json, rest): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with('{'));
+    expect![[r#"
+        1 Don't  "forget"
+        2 -q two
+            ID  STATE      TITLE
+             1  open       Don't  "forget"
+             2  open       -q two
+        completed 1 Don't  "forget"
+        changed 2 -x  y
+        ! todo: 99: Task not found
+        ! error: unrecognized subcommand 'nonsense'
+        !
+        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        !
+        ! For more information, try '--help'.
+        ! todo: `add -` reads titles from a pipe: use it in the shell, todo add -
+        ! error: unrecognized subcommand '1'
+        !
+        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        !
+        ! For more information, try '--help'.
+        ! error: unrecognized subcommand 'nonsense'
+        !
+        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        !
+        ! For more information, try '--help'.
+        exit 3"#]]
+    .assert_eq(&rest.join("\n"));
+    let listed: Value = serde_json::from_str(json[0]).unwrap();
+    assert_eq!((json.len(), &listed["title"]), (1, &Value::from("-x  y")));
+    let bad_then_good = b"\xff\nadd good\n";
+    let output = with_input(todo(&address, &["--json"]), bad_then_good);
+    assert_eq!(output.status.code(), Some(4));
+    let added: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(added["title"], "good");
+    assert_eq!(seen(&with_input(todo(&address, &[]), b"")), "");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let (_server, address) = server();
+    todo(&address, &["add", "x"]).status().unwrap();
+    for args in [&["list"][..], &["list", "--json"], &["completions", "bash"], &["add", "y"]] {
+        let mut child = todo(&address, args).stdin(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(seen(&child.wait_with_output().unwrap()), "", "{args:?}");
+    }
+    let mut watch = Watching::start(&address, &[]);
+    drop(watch.lines);
+    todo(&address, &["add", "z"]).status().unwrap();
+    assert_eq!(watch.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let (_server, address) = server();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = todo(&address, &["completions", "bash"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with("todo: cannot write the output: "), "{message}");
+}
+
+#[test]
+fn a_pipe_gets_no_colour() {
+    let (_server, address) = server();
+    todo(&address, &["add", "x"]).status().unwrap();
+    todo(&address, &["done", "1"]).status().unwrap();
+    for args in [&["list"][..], &["show", "1"], &["done", "x"], &["help"]] {
+        let output = todo(&address, args).output().unwrap();
+        assert!(!seen(&output).contains('\u{1b}'), "{args:?}");
+    }
+}

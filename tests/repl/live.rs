@@ -1,0 +1,129 @@
+//! What comes from others while somebody types.
+
+use std::time::{Duration, Instant};
+
+use todo::client::{Client, Edit};
+
+use crate::seed_server::SeedServer;
+use crate::terminal::{CTRL_C, CTRL_D, Repl, contents};
+use crate::{DEADLINE, client, server, server_on};
+
+#[test]
+fn what_others_do_appears_above_a_line_being_typed() {
+    let (_server, address) = server();
+    let mut repl = Repl::start(&address);
+    let other = client(&address);
+    registered(&repl, &other);
+    repl.keys("add half a li");
+    repl.prompt_is("add half a li");
+    let id = other.add("Buy milk").unwrap().id;
+    repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: Buy milk\n  Completed: False\n"));
+    repl.prompt_is("add half a li");
+    other.edit(id, Edit::Complete).unwrap();
+    repl.sees(&format!("[Update] Task {id}: COMPLETED\n  Title: Buy milk\n  Completed: True\n"));
+    repl.keys("ne\r");
+    repl.prompt_is("");
+    repl.sees(" half a line\n");
+}
+
+#[test]
+fn ctrl_c_stops_a_command_not_the_session() {
+    let (_server, address) = server();
+    let mut repl = Repl::start(&address);
+    repl.keys("watch\r");
+    repl.sees(&format!("watching {address}\n"));
+    let other = client(&address);
+    for n in 1..=5 {
+        other.add("Buy milk").unwrap();
+        repl.sees(&format!("{n} ADDED {n} Buy milk\n"));
+    }
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    // The last ones may come up again behind the prompt's back.
+    assert!(updates(repl.screen.terminal.lock().parser.screen()) < 5, "{}", repl.screen());
+    repl.line("done 1");
+    repl.sees("completed 1 Buy milk\n");
+}
+
+#[test]
+fn the_servers_loss_and_return_are_announced() {
+    let (server, address) = server();
+    let mut repl = Repl::start(&address);
+    registered(&repl, &client(&address));
+    repl.keys("add half");
+    repl.prompt_is("add half");
+    server.shutdown().unwrap();
+    repl.sees("[Offline] ");
+    repl.prompt_is("add half");
+    let (_server, _) = server_on(&address);
+    repl.sees(&format!("[Online] connected to {address}\n"));
+    repl.prompt_is("add half");
+    repl.keys(" a line\r");
+    repl.sees("\n1 half a line\n");
+    repl.prompt_is("");
+    registered(&repl, &client(&address));
+}
+
+#[test]
+fn a_session_starts_without_its_server_and_ends_at_once() {
+    let (server, address) = server();
+    server.shutdown().unwrap();
+    let mut repl = Repl::start(&address);
+    repl.sees(&format!("[Offline] cannot reach {address}: "));
+    repl.line("list");
+    repl.sees(&format!("todo: cannot reach {address}: "));
+    let (server, _) = server_on(&address);
+    repl.sees("[Online] ");
+    repl.line("add x");
+    repl.sees("\n1 x\n");
+    server.shutdown().unwrap();
+    let start = Instant::now();
+    repl.keys(CTRL_D);
+    repl.ends();
+    // Far below any timeout or back-off of a server that is gone.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
+    let seed = SeedServer::start();
+    let repl = Repl::start(&seed.address);
+    let other = client(&seed.address);
+    registered(&repl, &other);
+    other.add("\x1b[2Jgone\r\nover\u{202e}").unwrap();
+    repl.sees("  Title: \\u{1b}[2Jgone\\u{d}\\u{a}over\\u{202e}\n  Completed: False\n");
+    repl.prompt_is("");
+}
+
+#[test]
+fn the_seeds_server_has_a_session_too() {
+    let seed = SeedServer::start();
+    let other = client(&seed.address);
+    other.add("Buy milk").unwrap();
+    let mut repl = Repl::start(&seed.address);
+    registered(&repl, &other);
+    repl.keys("done 1");
+    repl.sees("> done 1  Buy milk\n");
+    repl.keys("\r");
+    repl.sees("completed 1 Buy milk\n");
+    repl.line("show 1");
+    repl.sees("does not offer GetTask: it needs todod\n");
+}
+
+/// Waits until the REPL's watch is registered: it announces what `other` does.
+pub fn registered(repl: &Repl, other: &Client) {
+    let start = Instant::now();
+    let before = updates(repl.screen.terminal.lock().parser.screen());
+    loop {
+        other.add("Are you there?").unwrap();
+        let is_there = |screen: &vt100::Screen| updates(screen) > before;
+        if repl.screen.wait_at_most(Duration::from_millis(200), is_there) {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "nothing is announced:\n{}", repl.screen());
+    }
+}
+
+fn updates(screen: &vt100::Screen) -> usize {
+    contents(screen).matches("[Update]").count()
+}

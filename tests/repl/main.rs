@@ -1,0 +1,35 @@
+//! `todo` without a command, at a terminal: what somebody sees who types.
+
+#![allow(clippy::unwrap_used)]
+
+mod live;
+#[path = "../seed_server/mod.rs"]
+mod seed_server;
+mod terminal;
+mod typing;
+
+use std::time::Duration;
+
+use todo::client::Client;
+use todo::server::Server;
+use todo::state::Limits;
+use todo::store::MemoryStore;
+
+/// How long a test waits for what must come. Not a measure of speed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn server_on(address: &str) -> (Server, String) {
+    let limits = Limits { tasks_max: 1_000, queue_max: 1_000, watch_queue_max: 1_000 };
+    let store = Box::new(MemoryStore::new("test-list"));
+    let server = Server::start(store, limits, &[address.parse().unwrap()]).unwrap();
+    let address = server.addresses()[0].to_string();
+    (server, address)
+}
+
+fn server() -> (Server, String) {
+    server_on("127.0.0.1:0")
+}
+
+fn client(address: &str) -> Client {
+    Client::new(address, DEADLINE).unwrap()
+}
