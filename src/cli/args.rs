@@ -114,14 +114,14 @@ impl ListArgs {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct OneTask {
     /// The task
-    #[arg(value_name = "ID", value_parser = value_parser!(i32).range(1..))]
+    #[arg(value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
     pub id: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct SomeTasks {
     /// The tasks; all are tried
-    #[arg(required = true, value_name = "ID", value_parser = value_parser!(i32).range(1..))]
+    #[arg(required = true, value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
     pub ids: Vec<i32>,
 }
 
@@ -140,6 +140,11 @@ pub struct WatchArgs {
     /// End after this many changes
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+}
+
+/// Whether there is such a task is for the server to say, for 0 and -1, too.
+fn task_id(text: &str) -> Result<i32, String> {
+    text.parse().map_err(|_| "a task's ID is a number such as 7: `list` shows them".to_owned())
 }
 
 /// A duration of people's kind, such as `5s`, `500ms` or `1m 30s`.

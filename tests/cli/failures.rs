@@ -79,8 +79,6 @@ fn what_is_no_command_is_exit_code_2() {
         "done",
         "done x",
         "done 99999999999",
-        "done 0",
-        "done -1",
         "show",
         "show 1 2",
         "edit 1",

@@ -213,14 +213,14 @@ mod tests {
             "edit 7 -": edit 7 ["-"]
             "edit 7": MissingRequiredArgument
             "edit x y": ValueValidation
-            "edit 0 y": ValueValidation
+            "edit 0 y": edit 0 ["y"]
             "edit": MissingRequiredArgument
             "done 1 2  3": Done(SomeTasks { ids: [1, 2, 3] }), json false
             "done": MissingRequiredArgument
             "done x": ValueValidation
             "done 99999999999": ValueValidation
-            "done 0": ValueValidation
-            "done -1": UnknownArgument
+            "done 0": Done(SomeTasks { ids: [0] }), json false
+            "done -1": Done(SomeTasks { ids: [-1] }), json false
             "done --help": DisplayHelp
             "list": List(ListArgs { open: false, completed: false, deleted: false }), json false
             "list --open --json": List(ListArgs { open: true, completed: false, deleted: false }), json true
