@@ -32,21 +32,38 @@ pub const QUEUE_MAX_DEFAULT: usize = 8_192;
 /// Commands taken into one turn, at most: one transaction, one sync.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
-pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
-/// Listings that wait for the reader thread.
+/// The channel takes 40 bytes for each from the start.
+pub const WATCH_QUEUE_MAX_DEFAULT: usize = 1_024;
+/// Watches at once, unless `--watchers-max` says otherwise.
+pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
+/// A watch that ended because its client did not read is cancelled after this long:
+/// its status waits behind what the client does not read.
+pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
+/// Listings and pieces of snapshots that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
+/// Bytes of one listing, at most, where no page size limits it.
+pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of listings that clients have not taken; beyond, no more are made.
+pub const LISTINGS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Tasks of a snapshot that are encoded at a time,
+pub const SNAPSHOT_PIECE_TASKS: usize = 256;
+/// and tasks looked at for it.
+pub const SNAPSHOT_PIECE_SCANNED: usize = 16_384;
 /// Bytes of one request, at most.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Calls that the transport holds ready per completion queue. Shutdown waits for
-/// all of them, so there are few.
-pub const REQUEST_SLOTS: usize = 64;
+/// Calls whose request has not arrived in full, at most: one more waits for its turn.
+pub const REQUEST_SLOTS: usize = 1_024;
+/// Calls at once on one connection: no connection can take all the slots.
+pub const CALLS_PER_CONNECTION_MAX: i32 = 1_000;
 /// A connection without traffic is probed after this long,
 pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 /// and closed if the probe is not answered within this.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Shutdown: how long open calls may take before they are cancelled. Below the
-/// 5 s in which `todod` promises to end.
+/// Shutdown: how long open calls may take before they are cancelled,
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+/// and how long the transport then has to end. Together below the 5 s in which
+/// `todod` promises to end.
+pub const SHUTDOWN_END: Duration = Duration::from_millis(500);
 
 /// A client's watch: events that its reader has not taken yet.
 pub const WATCH_EVENTS_MAX: usize = 1_024;
@@ -66,6 +83,7 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
+const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);

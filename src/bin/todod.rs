@@ -11,7 +11,9 @@ use crossbeam_channel::{bounded, select};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use todo::limits::{QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT};
+use todo::limits::{
+    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
+};
 use todo::server::{ListenAddress, Server};
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
@@ -36,6 +38,9 @@ struct Args {
     /// Calls that wait for their turn at most; one more is refused
     #[arg(long, value_name = "N", env = "TODO_QUEUE_MAX", default_value_t = QUEUE_MAX_DEFAULT)]
     queue_max: usize,
+    /// Watches at once at most; one more is refused
+    #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
+    watchers_max: usize,
     /// Updates that wait for one watcher at most; one more ends its stream
     #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
     watch_queue_max: usize,
@@ -70,6 +75,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let limits = Limits {
         tasks_max: args.tasks_max,
         queue_max: args.queue_max,
+        watchers_max: args.watchers_max,
         watch_queue_max: args.watch_queue_max,
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };

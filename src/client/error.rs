@@ -89,7 +89,12 @@ impl CallError {
         let grpcio::Error::RpcFailure(status) = error else {
             return CallError::new(Code::Internal, format!("cannot understand {server}: {error}"));
         };
-        let code = Code::from_status(status.code());
+        // We never cancel a call and then read its status, so the server did: it is
+        // going away, and what it had begun it does not answer.
+        let code = match Code::from_status(status.code()) {
+            Code::Cancelled => Code::Unavailable,
+            code => code,
+        };
         let call = method.rsplit('/').next().unwrap_or(method);
         let said = status.message();
         CallError::new(

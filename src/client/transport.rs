@@ -102,6 +102,7 @@ impl Client {
                     if !self.is_connected_again(deadline) {
                         return Err(lost);
                     }
+                    std::thread::sleep(RECONNECT_BACKOFF_MIN);
                 }
                 done => return done,
             }
@@ -115,9 +116,18 @@ impl Client {
         if state == ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE {
             return false;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let option = CallOption::default().timeout(left).wait_for_ready(true);
-        self.wait(self.probe(option)).is_ok_and(|server| server.is_todod)
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let option = CallOption::default().timeout(left).wait_for_ready(true);
+            match self.wait(self.probe(option)) {
+                Ok(server) => return server.is_todod,
+                // Still the server that is going away.
+                Err(gone) if gone.code == Code::Unavailable => {
+                    std::thread::sleep(RECONNECT_BACKOFF_MIN);
+                }
+                Err(_) => return false,
+            }
+        }
     }
 
     fn wait<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

@@ -41,6 +41,12 @@ pub enum Rejection {
     QueueFull { max: usize },
     #[error("the watcher did not read {max} updates in time: watch again")]
     WatcherTooSlow { max: usize },
+    #[error("the server has its {max} watches: end some, or raise --watchers-max")]
+    TooManyWatchers { max: usize },
+    #[error("the whole list is too large for one answer: ask for pages with page_size")]
+    ListingTooLarge,
+    #[error("the server holds many listings that clients have not taken: retry later, in pages")]
+    ListingsPending,
 
     // The server's state.
     #[error("the deadline passed before the call's turn came: nothing was changed")]

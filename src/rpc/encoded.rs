@@ -11,7 +11,7 @@ pub struct Encoded(GrpcSlice);
 
 impl Encoded {
     pub fn new(message: &impl Message) -> Encoded {
-        // Encoding into memory fails only above 2 GiB, and titles and pages have limits.
+        // Writing to memory does not fail, and titles and listings have limits.
         let bytes = message.write_to_bytes().expect("a message of bounded size");
         Encoded(GrpcSlice::from(bytes))
     }

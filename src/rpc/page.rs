@@ -1,7 +1,7 @@
 use protobuf::Message;
 
 use super::{convert, proto};
-use crate::limits::{PAGE_BYTES_MAX, PAGE_TASKS_MAX};
+use crate::limits::{LISTING_BYTES_MAX, PAGE_BYTES_MAX, PAGE_TASKS_MAX};
 use crate::model::{Filter, Rejection, TaskId, TaskList};
 
 const TOKEN_VERSION: &str = "1";
@@ -62,6 +62,9 @@ impl PageQuery {
                 let last = response.tasks.last().map_or(after, |task| task.id);
                 response.next_page_token = token(list.list_id(), self.filter, last);
                 break;
+            }
+            if bytes > LISTING_BYTES_MAX {
+                return Err(Rejection::ListingTooLarge);
             }
             response.tasks.push(task);
         }

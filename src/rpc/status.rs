@@ -24,7 +24,10 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         | Rejection::IdsExhausted
         | Rejection::NoSpace
         | Rejection::QueueFull { .. }
-        | Rejection::WatcherTooSlow { .. } => RpcStatusCode::RESOURCE_EXHAUSTED,
+        | Rejection::WatcherTooSlow { .. }
+        | Rejection::TooManyWatchers { .. }
+        | Rejection::ListingTooLarge
+        | Rejection::ListingsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
         Rejection::Expired => RpcStatusCode::DEADLINE_EXCEEDED,
         Rejection::ShuttingDown | Rejection::OutcomeUnknown => RpcStatusCode::UNAVAILABLE,
     }

@@ -4,15 +4,17 @@ mod listen;
 mod outbox;
 mod reader;
 mod service;
+mod snapshot;
 mod watch;
 
 pub use listen::{DEFAULT_PORT, ListenAddress, ListenError};
 
+use std::ffi::CString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, bounded};
 use grpcio::{
@@ -21,7 +23,8 @@ use grpcio::{
 use rustix::fs::Mode;
 
 use crate::limits::{
-    KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, REQUEST_BYTES_MAX, REQUEST_SLOTS, SHUTDOWN_GRACE,
+    CALLS_PER_CONNECTION_MAX, KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, REQUEST_BYTES_MAX, REQUEST_SLOTS,
+    SHUTDOWN_END, SHUTDOWN_GRACE,
 };
 use crate::model::Timestamp;
 use crate::rpc::{self, Encoded};
@@ -44,7 +47,8 @@ struct Transport {
     server: grpcio::Server,
     /// Runs futures on the poll thread.
     spawner: Client,
-    reader: JoinHandle<()>,
+    reader: Reader,
+    reader_thread: JoinHandle<()>,
     env: Arc<Environment>,
     poll_thread_ended: Receiver<()>,
 }
@@ -86,13 +90,13 @@ impl Server {
         let (env, poll_thread_ended) = environment();
         let spawner = Client::new(Channel::lame(env.clone(), ""));
         spawner.spawn(pump);
-        let handlers = Handlers { state: handle, reader, outbox: outbox.clone() };
+        let handlers = Handlers { state: handle, reader: reader.clone(), outbox: outbox.clone() };
         let mut server = build(&env, &handlers)?;
         let addresses =
             listen.iter().map(|address| bind(&mut server, address)).collect::<Result<_, _>>()?;
         server.start();
         let transport =
-            Transport { server, spawner, reader: reader_thread, env, poll_thread_ended };
+            Transport { server, spawner, reader, reader_thread, env, poll_thread_ended };
         Ok(Server { addresses, state, outbox, transport })
     }
 
@@ -117,11 +121,12 @@ impl Server {
             let _ = done.send(());
         });
         let result = state.stop();
+        transport.reader.stop();
         outbox.flush();
         if finished.recv_timeout(SHUTDOWN_GRACE).is_err() {
-            log::warn!("open calls are cancelled after {} s", SHUTDOWN_GRACE.as_secs());
+            log::warn!("clients are still connected after {SHUTDOWN_GRACE:?}: cutting them off");
             transport.server.cancel_all_calls();
-            let _ = finished.recv_timeout(Duration::from_secs(1));
+            let _ = finished.recv_timeout(SHUTDOWN_END);
         }
         outbox.close();
         transport.end();
@@ -138,10 +143,10 @@ impl Transport {
     /// Ends and joins the threads. The C core joins nothing itself: the poll thread
     /// says when it is done, and if it never does, neither is waited for.
     fn end(self) {
-        let Transport { server, spawner, reader, env, poll_thread_ended } = self;
-        drop((server, spawner, env));
-        match poll_thread_ended.recv_timeout(Duration::from_secs(1)) {
-            Ok(()) => drop(reader.join()),
+        let Transport { server, spawner, reader, reader_thread, env, poll_thread_ended } = self;
+        drop((server, spawner, reader, env));
+        match poll_thread_ended.recv_timeout(SHUTDOWN_END) {
+            Ok(()) => drop(reader_thread.join()),
             Err(_) => log::warn!("the poll thread did not end"),
         }
     }
@@ -164,6 +169,9 @@ fn build(env: &Arc<Environment>, handlers: &Handlers) -> grpcio::Result<grpcio::
         // By default a second server would share the port, silently.
         .reuse_port(false)
         .max_receive_message_len(REQUEST_BYTES_MAX as i32)
+        // The core would decompress a message before it looks at its size.
+        .raw_cfg_int(CString::from(c"grpc.per_message_decompression"), 0)
+        .max_concurrent_stream(CALLS_PER_CONNECTION_MAX)
         .keepalive_time(KEEPALIVE_TIME)
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
         .keepalive_permit_without_calls(true)

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink};
 
 use super::outbox::Outbox;
-use super::reader::{Read, Reader};
+use super::reader::{Listing, Read, Reader};
 use super::watch;
 use crate::model::{Guard, Mutation, Rejection, Task, TaskId, TaskList};
 use crate::rpc::proto::{self, *};
@@ -93,7 +93,7 @@ impl Handlers {
     fn get_tasks(&self, deadline: Deadline, request: &GetTasksRequest, sink: UnarySink<Encoded>) {
         match PageQuery::new(request) {
             Ok(query) => {
-                let listing = Listing { query, sink, deadline, handlers: self.clone() };
+                let listing = ListingAnswer { query, sink, deadline, handlers: self.clone() };
                 self.submit(Command::Snapshot { reply: Reply::new(listing) });
             }
             Err(bad_input) => self.refuse(sink, bad_input),
@@ -106,12 +106,10 @@ impl Handlers {
         request: &WatchTasksRequest,
         sink: grpcio::ServerStreamingSink<Encoded>,
     ) {
-        let state = self.state.clone();
-        let outbox = self.outbox.clone();
         match rpc::filter(request.filter) {
             Ok(filter) => {
                 let start = WatchStart { filter, snapshot: request.snapshot };
-                ctx.spawn(watch::serve(state, outbox, start, sink));
+                ctx.spawn(watch::serve(self.clone(), start, ctx.deadline(), sink));
             }
             Err(bad_input) => ctx.spawn(async move {
                 let _ = sink.fail(status(&bad_input)).await;
@@ -166,22 +164,24 @@ where
 }
 
 /// A listing, which goes on to the reader thread.
-struct Listing {
+struct ListingAnswer {
     query: PageQuery,
     sink: UnarySink<Encoded>,
     deadline: Deadline,
     handlers: Handlers,
 }
 
-impl Answer<TaskList> for Listing {
+impl Answer<TaskList> for ListingAnswer {
     fn expired(&self) -> bool {
         self.deadline.exceeded()
     }
 
     fn give(self: Box<Self>, answer: Result<TaskList, Rejection>) {
-        let Listing { query, sink, handlers, .. } = *self;
+        let ListingAnswer { query, sink, handlers, deadline } = *self;
         match answer {
-            Ok(list) => handlers.reader.submit(Read { list, query, sink }),
+            Ok(list) => {
+                handlers.reader.submit(Read::Listing(Listing { list, query, sink, deadline }));
+            }
             Err(why) => handlers.outbox.finish(sink, move || Err(status(&why))),
         }
     }

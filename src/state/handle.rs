@@ -27,6 +27,8 @@ pub struct Limits {
     pub tasks_max: u32,
     /// Commands that wait.
     pub queue_max: usize,
+    /// Watches at once.
+    pub watchers_max: usize,
     /// Updates that wait for one watcher.
     pub watch_queue_max: usize,
 }
@@ -69,7 +71,7 @@ pub fn spawn<F: Clone + Send + 'static>(
     let (control, control_queue) = unbounded();
     // Nothing is ever sent: it disconnects when the thread ends.
     let (alive, ended) = bounded(0);
-    let watchers = Watchers::new(limits.watch_queue_max, hooks.encode, control.clone());
+    let watchers = Watchers::new(limits, hooks.encode, control.clone());
     let state =
         State { list, store, watchers, commands: command_queue, control: control_queue, hooks };
     let thread = Builder::new().name("state".to_owned()).spawn(move || {

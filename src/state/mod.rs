@@ -14,4 +14,4 @@ mod tests;
 pub use command::{Command, WatchStart};
 pub use handle::{Fatal, Hooks, Limits, StateHandle, StateThread, spawn};
 pub use reply::{Answer, Reply};
-pub use watchers::{Next, Notify, Subscription};
+pub use watchers::{CutOff, Next, Notify, Subscription};

@@ -59,7 +59,8 @@ impl Scene {
         let (commits, committing) = bounded(16);
         let (go, let_go) = bounded(16);
         let store = Gated { inner: MemoryStore::new("l"), commits, go: let_go };
-        let limits = Limits { tasks_max: 100, queue_max: 100, watch_queue_max: 100 };
+        let limits =
+            Limits { tasks_max: 100, queue_max: 100, watchers_max: 100, watch_queue_max: 100 };
         let hooks = Hooks { encode: |_| (), turn_done: Box::new(|| {}), clock: || Timestamp(0) };
         let (state, thread) = spawn(Box::new(store), limits, hooks).unwrap();
         Scene { state, thread, commits: committing, go }

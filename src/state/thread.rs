@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use crossbeam_channel::{Receiver, select};
 
 use super::command::Control;
@@ -11,6 +13,8 @@ use crate::store::{CommitError, Store};
 enum Event<F> {
     Command(Command<F>),
     Control(Control),
+    /// A watcher's time is over.
+    Tick,
     /// Nobody is left who could send anything.
     Abandoned,
 }
@@ -44,6 +48,10 @@ impl<F: Clone> State<F> {
             match self.next_event() {
                 Event::Command(first) => self.turn(first)?,
                 Event::Control(Control::Unwatch(id)) => self.watchers.remove(id),
+                Event::Tick => {
+                    self.watchers.remind(Instant::now());
+                    (self.hooks.turn_done)();
+                }
                 Event::Control(Control::Stop) | Event::Abandoned => break,
             }
         }
@@ -56,6 +64,7 @@ impl<F: Clone> State<F> {
     fn next_event(&self) -> Event<F> {
         select! {
             recv(self.commands) -> command => command.map_or(Event::Abandoned, Event::Command),
+            recv(self.watchers.next_reminder()) -> _ => Event::Tick,
             recv(self.control) -> control => control.map_or(Event::Abandoned, Event::Control),
         }
     }
@@ -84,7 +93,7 @@ impl<F: Clone> State<F> {
             reply.give(Ok(self.list.clone()));
         }
         for (start, notify, reply) in turn.watches {
-            reply.give(Ok(self.watchers.add(start, notify, &self.list)));
+            reply.give(self.watchers.add(start, notify, &self.list));
         }
         (self.hooks.turn_done)();
         Ok(())

@@ -1,10 +1,12 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, at, bounded, never};
 
-use super::WatchStart;
 use super::command::{Control, WatcherId};
+use super::{Limits, WatchStart};
+use crate::limits::WATCH_END_GRACE;
 use crate::model::{Change, Filter, Rejection, TaskList};
 
 /// Tells a watcher's reader that there is something to read. Called on the state
@@ -15,7 +17,9 @@ pub type Notify = Box<dyn Fn() + Send>;
 pub(super) struct Watchers<F> {
     watchers: HashMap<WatcherId, Watcher<F>>,
     next_id: WatcherId,
-    queue_max: usize,
+    limits: Limits,
+    /// Watchers that were cut off, the earliest first: their streams have no clock.
+    reminders: VecDeque<(Instant, Notify)>,
     encode: fn(&Change) -> F,
     unwatch: Sender<Control>,
 }
@@ -23,9 +27,26 @@ pub(super) struct Watchers<F> {
 struct Watcher<F> {
     filter: Filter,
     updates: Sender<F>,
-    /// Why the stream ends, once it does: read after the last update.
-    end: Arc<OnceLock<Rejection>>,
+    /// Why the stream ends, once it does.
+    end: Arc<OnceLock<End>>,
     notify: Notify,
+}
+
+#[derive(Debug, Clone)]
+enum End {
+    /// After the last update.
+    InOrder(Rejection),
+    /// At once, whatever waits.
+    CutOff(CutOff),
+}
+
+/// The end of a watch whose client did not read.
+#[derive(Debug, Clone)]
+pub struct CutOff {
+    pub why: Rejection,
+    /// When to stop waiting for the client to take its status: the subscription's
+    /// `Notify` is called once more then.
+    pub cancel_at: Instant,
 }
 
 /// The receiving end of one watch. Dropping it ends the watch.
@@ -36,7 +57,7 @@ pub struct Subscription<F> {
     pub start: WatchStart,
     id: WatcherId,
     updates: Receiver<F>,
-    end: Arc<OnceLock<Rejection>>,
+    end: Arc<OnceLock<End>>,
     unwatch: Sender<Control>,
 }
 
@@ -50,11 +71,12 @@ pub enum Next<F> {
 
 impl<F: Clone> Watchers<F> {
     pub(super) fn new(
-        queue_max: usize,
+        limits: Limits,
         encode: fn(&Change) -> F,
         unwatch: Sender<Control>,
     ) -> Watchers<F> {
-        Watchers { watchers: HashMap::new(), next_id: 0, queue_max, encode, unwatch }
+        let (watchers, reminders) = (HashMap::new(), VecDeque::new());
+        Watchers { watchers, next_id: 0, limits, reminders, encode, unwatch }
     }
 
     /// From now on the watcher gets every change that concerns its filter.
@@ -63,16 +85,20 @@ impl<F: Clone> Watchers<F> {
         start: WatchStart,
         notify: Notify,
         list: &TaskList,
-    ) -> Subscription<F> {
+    ) -> Result<Subscription<F>, Rejection> {
+        let max = self.limits.watchers_max;
+        if self.watchers.len() + self.reminders.len() >= max {
+            return Err(Rejection::TooManyWatchers { max });
+        }
         let id = self.next_id;
         self.next_id += 1;
-        let (sender, updates) = bounded(self.queue_max);
+        let (sender, updates) = bounded(self.limits.watch_queue_max);
         let end = Arc::new(OnceLock::new());
         let watcher = Watcher { filter: start.filter, updates: sender, end: end.clone(), notify };
         self.watchers.insert(id, watcher);
         let unwatch = self.unwatch.clone();
         let snapshot = start.snapshot.then(|| list.clone());
-        Subscription { snapshot, start, id, updates, end, unwatch }
+        Ok(Subscription { snapshot, start, id, updates, end, unwatch })
     }
 
     pub(super) fn remove(&mut self, id: WatcherId) {
@@ -86,30 +112,50 @@ impl<F: Clone> Watchers<F> {
             return;
         }
         let frames: Vec<(&Change, F)> = changes.iter().map(|c| (c, (self.encode)(c))).collect();
-        let queue_max = self.queue_max;
-        self.watchers.retain(|_, watcher| watcher.publish(&frames, queue_max));
+        let full = self.watchers.extract_if(|_, watcher| !watcher.publish(&frames));
+        let full: Vec<_> = full.map(|(_, watcher)| watcher).collect();
+        let max = self.limits.watch_queue_max;
+        let cancel_at = Instant::now() + WATCH_END_GRACE;
+        for watcher in full {
+            let why = Rejection::WatcherTooSlow { max };
+            let notify = watcher.end(End::CutOff(CutOff { why, cancel_at }));
+            self.reminders.push_back((cancel_at, notify));
+        }
     }
 
     /// Ends every watch, after what is in its channel.
     pub(super) fn end_all(&mut self, why: &Rejection) {
         for (_, watcher) in self.watchers.drain() {
-            watcher.end(why.clone());
+            drop(watcher.end(End::InOrder(why.clone())));
+        }
+    }
+
+    /// Fires when the next reminder is due.
+    pub(super) fn next_reminder(&self) -> Receiver<Instant> {
+        self.reminders.front().map_or_else(never, |(due, _)| at(*due))
+    }
+
+    /// Calls those who are due.
+    pub(super) fn remind(&mut self, now: Instant) {
+        while let Some((due, notify)) = self.reminders.front()
+            && *due <= now
+        {
+            notify();
+            self.reminders.pop_front();
         }
     }
 }
 
 impl<F: Clone> Watcher<F> {
-    /// Whether the watcher goes on.
-    fn publish(&mut self, frames: &[(&Change, F)], queue_max: usize) -> bool {
+    /// Whether the watcher could take them all.
+    fn publish(&self, frames: &[(&Change, F)]) -> bool {
         let mut told = false;
         for (_, frame) in frames.iter().filter(|(change, _)| self.filter.concerns(change)) {
             match self.updates.try_send(frame.clone()) {
                 Ok(()) => told = true,
-                Err(TrySendError::Full(_)) => {
-                    self.disconnect(Rejection::WatcherTooSlow { max: queue_max });
-                    return false;
-                }
-                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(_)) => return false,
+                // Its Unwatch is on the way.
+                Err(TrySendError::Disconnected(_)) => break,
             }
         }
         if told {
@@ -118,16 +164,14 @@ impl<F: Clone> Watcher<F> {
         true
     }
 
-    fn end(mut self, why: Rejection) {
-        self.disconnect(why);
-    }
-
     /// Sets the reason before the channel closes, so that whoever sees it closed
-    /// finds the reason.
-    fn disconnect(&mut self, why: Rejection) {
-        let _ = self.end.set(why);
-        self.updates = bounded(0).0;
-        (self.notify)();
+    /// finds the reason. Returns what wakes the stream once more.
+    fn end(self, end: End) -> Notify {
+        let Watcher { updates, end: reason, notify, .. } = self;
+        let _ = reason.set(end);
+        drop(updates);
+        notify();
+        notify
     }
 }
 
@@ -143,8 +187,20 @@ impl<F> Subscription<F> {
             Ok(frame) => Next::Update(frame),
             Err(TryRecvError::Empty) => Next::Nothing,
             Err(TryRecvError::Disconnected) => {
-                Next::End(self.end.get().cloned().unwrap_or(Rejection::ShuttingDown))
+                let why = match self.end.get() {
+                    Some(End::InOrder(why) | End::CutOff(CutOff { why, .. })) => why.clone(),
+                    None => Rejection::ShuttingDown,
+                };
+                Next::End(why)
             }
+        }
+    }
+
+    /// Whether the watch is over because its client did not read.
+    pub fn cut_off(&self) -> Option<CutOff> {
+        match self.end.get() {
+            Some(End::CutOff(cut_off)) => Some(cut_off.clone()),
+            Some(End::InOrder(_)) | None => None,
         }
     }
 

@@ -20,7 +20,7 @@ use todo::store::MemoryStore;
 const TODO: &str = env!("CARGO_BIN_EXE_todo");
 
 fn server() -> (Server, String) {
-    let limits = Limits { tasks_max: 8, queue_max: 100, watch_queue_max: 100 };
+    let limits = Limits { tasks_max: 8, queue_max: 100, watchers_max: 100, watch_queue_max: 100 };
     let store = Box::new(MemoryStore::new("test-list"));
     let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = server.addresses()[0].to_string();

@@ -19,7 +19,8 @@ use todo::store::MemoryStore;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn server_on(address: &str) -> (Server, String) {
-    let limits = Limits { tasks_max: 1_000, queue_max: 1_000, watch_queue_max: 1_000 };
+    let limits =
+        Limits { tasks_max: 1_000, queue_max: 1_000, watchers_max: 100, watch_queue_max: 1_000 };
     let store = Box::new(MemoryStore::new("test-list"));
     let server = Server::start(store, limits, &[address.parse().unwrap()]).unwrap();
     let address = server.addresses()[0].to_string();

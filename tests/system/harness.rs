@@ -15,7 +15,7 @@ use todo::store::{MemoryStore, Store};
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub const LIMITS: Limits =
-    Limits { tasks_max: 1_000_000, queue_max: 8_192, watch_queue_max: 4_096 };
+    Limits { tasks_max: 1_000_000, queue_max: 8_192, watchers_max: 1_000, watch_queue_max: 4_096 };
 
 /// A server in this process.
 pub struct TestServer {

@@ -155,14 +155,22 @@ fn a_snapshot_taken_in_the_middle_of_changes_meets_its_stream_exactly() {
     let server = TestServer::start();
     let address = &server.address;
     let client = server.client();
+    const TASKS: i32 = 1_000;
+    for _ in 0..TASKS {
+        client.add("task").unwrap();
+    }
     let done = AtomicBool::new(false);
+    let done = &done;
     thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
+        for writer in 0..3 {
+            scope.spawn(move || {
                 let client = harness::client(address);
-                while !done.load(Ordering::Relaxed) {
-                    let id = client.add("task").unwrap().id;
+                for id in (1..=TASKS).skip(writer).step_by(3).cycle() {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
                     client.edit(id, Edit::Complete).unwrap();
+                    client.edit(id, Edit::Reopen).unwrap();
                 }
             });
         }
