@@ -26,6 +26,8 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         | Rejection::QueueFull { .. }
         | Rejection::WatcherTooSlow { .. } => RpcStatusCode::RESOURCE_EXHAUSTED,
         Rejection::Expired => RpcStatusCode::DEADLINE_EXCEEDED,
-        Rejection::ShuttingDown | Rejection::OutcomeUnknown => RpcStatusCode::UNAVAILABLE,
+        Rejection::StoreBusy | Rejection::ShuttingDown | Rejection::OutcomeUnknown => {
+            RpcStatusCode::UNAVAILABLE
+        }
     }
 }

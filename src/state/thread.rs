@@ -77,6 +77,10 @@ impl<F: Clone> State<F> {
                 log::error!("a turn was rejected: {detail}");
                 turn.reject_mutations(&Rejection::NoSpace);
             }
+            Err(CommitError::Busy(detail)) => {
+                log::error!("a turn was rejected: {detail}");
+                turn.reject_mutations(&Rejection::StoreBusy);
+            }
             // Memory must not run ahead of the disk, nor the disk of memory.
             Err(unknown @ CommitError::Unknown(_)) => return Err(unknown.into()),
         }

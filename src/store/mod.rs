@@ -101,6 +101,9 @@ pub enum CommitError {
     /// Nothing was written, and the store can go on once there is space.
     #[error("there is no space left on the store's disk: {0}")]
     NoSpace(String),
+    /// Nothing was written, and the store can go on once the other program lets it.
+    #[error("another program holds the store's lock: {0}")]
+    Busy(String),
     /// Nobody knows what reached the disk: only a restart, which reads it, does.
     #[error("a write to the store failed, its outcome is unknown: {0}")]
     Unknown(String),
