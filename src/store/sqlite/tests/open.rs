@@ -20,6 +20,31 @@ fn a_new_list_gets_a_directory_of_its_own_and_an_id() {
     assert_ne!(scene.open().1.list_id, loaded.list_id);
 }
 
+/// The modes of the database, its log and the log's index.
+fn modes(scene: &Scene) -> [u32; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let file = scene.path().join(format!("{DATABASE}{suffix}"));
+        fs::metadata(file).unwrap().permissions().mode() & 0o777
+    })
+}
+
+#[test]
+fn a_list_in_a_directory_that_was_there_is_its_owners_alone() {
+    let scene = Scene::new();
+    fs::set_permissions(scene.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // From the first moment: this draft never becomes a list.
+    assert!(open_with(&scene, &[V3_BROKEN]).is_err());
+    let draft = fs::metadata(scene.path().join("todo.db-new")).unwrap();
+    assert_eq!(draft.permissions().mode() & 0o777, 0o600);
+    let (store, _) = scene.open();
+    assert_eq!(modes(&scene), [0o600; 3]);
+    drop(store);
+    // Who opened it to a group meant it.
+    fs::set_permissions(scene.database(), fs::Permissions::from_mode(0o640)).unwrap();
+    let (_store, _) = scene.open();
+    assert_eq!(modes(&scene), [0o640; 3]);
+}
+
 #[test]
 fn an_empty_file_and_an_unfinished_start_count_as_new() {
     let scene = Scene::with_database(b"");
