@@ -61,21 +61,22 @@ impl Batch {
     }
 }
 
-/// A store that cannot be opened or read.
+/// A store that cannot be opened or read. The messages hold the system's error, so
+/// none of these has a source: whoever prints the chain says it once.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot use the data directory {}: {source}", path.display())]
-    Directory { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the data directory {}: {error}", path.display())]
+    Directory { path: PathBuf, error: std::io::Error },
     #[error(
         "the data directory {} is in use by {holder}: stop that, or give another --data-dir",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
     #[error(
-        "cannot open {} for writing ({source}): make it writable for the user that runs todod, or give another --data-dir",
+        "cannot open {} for writing ({error}): make it writable for the user that runs todod, or give another --data-dir",
         path.display()
     )]
-    ReadOnly { path: PathBuf, source: std::io::Error },
+    ReadOnly { path: PathBuf, error: std::io::Error },
     #[error(
         "{} is no todo database: move it away, or give another --data-dir",
         path.display()

@@ -143,8 +143,8 @@ fn a_path_that_is_no_directory_is_refused() {
     let scene = Scene::with_database(b"");
     for path in [scene.database(), scene.database().join("below")] {
         match SqliteStore::open(&path) {
-            Err(StoreError::Directory { source, .. }) => {
-                let kind = source.kind();
+            Err(StoreError::Directory { error, .. }) => {
+                let kind = error.kind();
                 assert!(
                     matches!(kind, ErrorKind::NotADirectory | ErrorKind::AlreadyExists),
                     "{kind}"
@@ -152,6 +152,19 @@ fn a_path_that_is_no_directory_is_refused() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn the_systems_error_is_said_once() {
+    let path = || PathBuf::from("/data");
+    let denied = || std::io::Error::from(ErrorKind::PermissionDenied);
+    for error in [
+        StoreError::Directory { path: path(), error: denied() },
+        StoreError::ReadOnly { path: path(), error: denied() },
+    ] {
+        assert!(error.to_string().contains("permission denied"), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "{error}");
     }
 }
 
