@@ -5,7 +5,7 @@ mod memory;
 mod sqlite;
 
 pub use memory::MemoryStore;
-pub use sqlite::{Retention, SqliteStore};
+pub use sqlite::SqliteStore;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::store::{Batch, CommitError};
 
 /// For how long request ids are remembered. The defaults are those of [`limits`].
 #[derive(Debug, Clone, Copy)]
-pub struct Retention {
+pub(super) struct Retention {
     /// A request is remembered for this long,
     pub kept: Duration,
     /// unless this many newer ones came.
