@@ -70,8 +70,15 @@ pub fn spawn<F: Clone + Send + 'static>(
     // Nothing is ever sent: it disconnects when the thread ends.
     let (alive, ended) = bounded(0);
     let watchers = Watchers::new(limits.watch_queue_max, hooks.encode, control.clone());
-    let state =
-        State { list, store, watchers, commands: command_queue, control: control_queue, hooks };
+    let state = State {
+        list,
+        store,
+        watchers,
+        commands: command_queue,
+        control: control_queue,
+        hooks,
+        refusing: None,
+    };
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
         let _alive = alive;
         state.run()
