@@ -26,6 +26,9 @@ pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
 pub const REQUESTS_KEPT_MIN: i64 = 100_000;
 /// Forgotten request ids deleted in one commit, at most: a turn stays short.
 pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
+/// How long the store waits for a lock of another program, such as the sqlite3 shell.
+/// The state thread stands still meanwhile.
+pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;

@@ -49,6 +49,10 @@ pub enum Rejection {
     ListingsPending,
 
     // The server's state.
+    #[error(
+        "the server's database is locked by another program and nothing was changed: retry later"
+    )]
+    StoreBusy,
     #[error("the deadline passed before the call's turn came: nothing was changed")]
     Expired,
     #[error("the server is shutting down")]

@@ -29,6 +29,8 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         | Rejection::ListingTooLarge
         | Rejection::ListingsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
         Rejection::Expired => RpcStatusCode::DEADLINE_EXCEEDED,
-        Rejection::ShuttingDown | Rejection::OutcomeUnknown => RpcStatusCode::UNAVAILABLE,
+        Rejection::StoreBusy | Rejection::ShuttingDown | Rejection::OutcomeUnknown => {
+            RpcStatusCode::UNAVAILABLE
+        }
     }
 }

@@ -72,8 +72,15 @@ pub fn spawn<F: Clone + Send + 'static>(
     // Nothing is ever sent: it disconnects when the thread ends.
     let (alive, ended) = bounded(0);
     let watchers = Watchers::new(limits, hooks.encode, control.clone());
-    let state =
-        State { list, store, watchers, commands: command_queue, control: control_queue, hooks };
+    let state = State {
+        list,
+        store,
+        watchers,
+        commands: command_queue,
+        control: control_queue,
+        hooks,
+        refusing: None,
+    };
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
         let _alive = alive;
         state.run()

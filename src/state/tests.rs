@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{Answer, Command, Hooks, Limits, Reply, StateHandle, StateThread, spawn};
 use crate::model::{Guard, Mutation, Rejection, Remembered, RequestId, Task, Timestamp, Title};
@@ -17,11 +17,11 @@ impl<T: Send> Answer<T> for Sender<Result<T, Rejection>> {
     }
 }
 
-/// Tells of each commit, and waits to be let on.
+/// Tells of each commit, and waits to be told what is to become of it.
 struct Gated {
     inner: MemoryStore,
     commits: Sender<Batch>,
-    go: Receiver<()>,
+    go: Receiver<Result<(), CommitError>>,
 }
 
 impl Store for Gated {
@@ -36,7 +36,7 @@ impl Store for Gated {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let gone = |_| CommitError::Unknown("the test is over".to_owned());
         self.commits.send(batch.clone()).map_err(|e| gone(e.to_string()))?;
-        self.go.recv_timeout(DEADLINE).map_err(|e| gone(e.to_string()))?;
+        self.go.recv_timeout(DEADLINE).map_err(|e| gone(e.to_string()))??;
         self.inner.commit(batch)
     }
 
@@ -49,7 +49,7 @@ struct Scene {
     state: StateHandle<()>,
     thread: StateThread,
     commits: Receiver<Batch>,
-    go: Sender<()>,
+    go: Sender<Result<(), CommitError>>,
 }
 
 type Answers = Receiver<Result<Arc<Task>, Rejection>>;
@@ -97,11 +97,11 @@ fn what_waits_is_one_turn_with_one_commit_and_repeats_in_it_happen_once() {
         scene.add("bread", "r"),
         scene.add("bread", "s"),
     ];
-    scene.go.send(()).unwrap();
+    scene.go.send(Ok(())).unwrap();
     assert_eq!(answer(&first), Ok((1, 1)));
     let batch = scene.commit();
     assert_eq!((batch.changes.len(), batch.remembered.len()), (2, 2));
-    scene.go.send(()).unwrap();
+    scene.go.send(Ok(())).unwrap();
     let reused = Err(Rejection::RequestIdReused("r".to_owned()));
     let answers = waiting.map(|waiting| answer(&waiting));
     assert_eq!(answers, [Ok((2, 2)), Ok((2, 2)), reused, Ok((3, 3))]);
@@ -118,9 +118,9 @@ fn what_is_queued_at_the_stop_is_still_done_and_what_comes_later_is_refused() {
     let queued = scene.add("queued", "");
     let Scene { thread, commits, go, .. } = scene;
     let stopping = std::thread::spawn(move || thread.stop());
-    go.send(()).unwrap();
+    go.send(Ok(())).unwrap();
     commits.recv_timeout(DEADLINE).expect("the queued one's commit");
-    go.send(()).unwrap();
+    go.send(Ok(())).unwrap();
     stopping.join().unwrap().unwrap();
     assert_eq!((answer(&held), answer(&queued)), (Ok((1, 1)), Ok((2, 2))));
     let (reply, late) = bounded(1);
@@ -142,4 +142,59 @@ fn a_thread_that_cannot_go_on_answers_everybody_that_the_outcome_is_unknown() {
     assert_eq!(answer(&queued), Err(Rejection::OutcomeUnknown));
     assert!(thread.ended().recv().is_err());
     assert!(thread.stop().is_err());
+}
+
+/// Passes on what is logged. One for the process: only one test may install it.
+struct LogTo(Sender<String>);
+
+impl log::Log for LogTo {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let _ = self.0.send(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn the_log_says_when_refusals_begin_and_end_and_not_once_a_turn() {
+    let (lines, logged) = unbounded();
+    log::set_boxed_logger(Box::new(LogTo(lines))).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    let scene = Scene::start();
+    let full = || Err(CommitError::NoSpace("full".to_owned()));
+    let busy = || Err(CommitError::Busy("busy".to_owned()));
+    let outcomes = [Ok(()), full(), full(), full(), busy(), busy(), Ok(()), Ok(()), busy(), Ok(())];
+    let answers = outcomes.map(|outcome| {
+        let added = scene.add("milk", "");
+        scene.commit();
+        scene.go.send(outcome).unwrap();
+        // A turn that writes nothing says nothing of the store.
+        let (reply, snapshot) = bounded(1);
+        assert!(scene.state.submit(Command::Snapshot { reply: Reply::new(reply) }));
+        snapshot.recv_timeout(DEADLINE).unwrap().unwrap();
+        answer(&added).map_err(|why| why.to_string().contains("disk is full"))
+    });
+    let (disk_full, locked) = (Err(true), Err(false));
+    let (one, two) = (Ok((1, 1)), Ok((2, 2)));
+    let (three, four) = (Ok((3, 3)), Ok((4, 4)));
+    assert_eq!(
+        answers,
+        [one, disk_full, disk_full, disk_full, locked, locked, two, three, locked, four]
+    );
+    // Other tests of this process log, too.
+    let about_refusals = |line: &String| line.contains("reject") || line.contains("again");
+    assert_eq!(
+        logged.try_iter().filter(about_refusals).collect::<Vec<_>>(),
+        [
+            "ERROR changes are rejected until further notice: full",
+            "ERROR changes are rejected until further notice: busy",
+            "INFO the store takes changes again",
+            "ERROR changes are rejected until further notice: busy",
+            "INFO the store takes changes again",
+        ]
+    );
 }

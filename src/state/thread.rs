@@ -27,6 +27,9 @@ pub(super) struct State<F> {
     pub(super) commands: Receiver<Command<F>>,
     pub(super) control: Receiver<Control>,
     pub(super) hooks: Hooks<F>,
+    /// Why the store took nothing the last time. The log says when that begins and
+    /// ends, not once a turn: it may be on the disk that is full.
+    pub(super) refusing: Option<Rejection>,
 }
 
 impl<F: Clone> State<F> {
@@ -83,8 +86,10 @@ impl<F: Clone> State<F> {
                 turn.answer_mutations();
             }
             Err(CommitError::NoSpace(detail)) => {
-                log::error!("a turn was rejected: {detail}");
-                turn.reject_mutations(&Rejection::NoSpace);
+                self.refuse(&mut turn, Rejection::NoSpace, &detail);
+            }
+            Err(CommitError::Busy(detail)) => {
+                self.refuse(&mut turn, Rejection::StoreBusy, &detail);
             }
             // Memory must not run ahead of the disk, nor the disk of memory.
             Err(unknown @ CommitError::Unknown(_)) => return Err(unknown.into()),
@@ -100,9 +105,21 @@ impl<F: Clone> State<F> {
     }
 
     fn commit(&mut self, turn: &Turn<F>) -> Result<(), CommitError> {
-        match turn.batch.is_empty() {
-            true => Ok(()),
-            false => self.store.commit(&turn.batch),
+        if turn.batch.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&turn.batch)?;
+        if self.refusing.take().is_some() {
+            log::info!("the store takes changes again");
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, turn: &mut Turn<F>, why: Rejection, detail: &str) {
+        turn.reject_mutations(&why);
+        if self.refusing.as_ref() != Some(&why) {
+            log::error!("changes are rejected until further notice: {detail}");
+            self.refusing = Some(why);
         }
     }
 }

@@ -5,7 +5,7 @@ mod memory;
 mod sqlite;
 
 pub use memory::MemoryStore;
-pub use sqlite::{Retention, SqliteStore};
+pub use sqlite::SqliteStore;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,21 +61,22 @@ impl Batch {
     }
 }
 
-/// A store that cannot be opened or read.
+/// A store that cannot be opened or read. The messages hold the system's error, so
+/// none of these has a source: whoever prints the chain says it once.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot use the data directory {}: {source}", path.display())]
-    Directory { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the data directory {}: {error}", path.display())]
+    Directory { path: PathBuf, error: std::io::Error },
     #[error(
         "the data directory {} is in use by {holder}: stop that, or give another --data-dir",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
     #[error(
-        "cannot open {} for writing ({source}): make it writable for the user that runs todod, or give another --data-dir",
+        "cannot open {} for writing ({error}): make it writable for the user that runs todod, or give another --data-dir",
         path.display()
     )]
-    ReadOnly { path: PathBuf, source: std::io::Error },
+    ReadOnly { path: PathBuf, error: std::io::Error },
     #[error(
         "{} is no todo database: move it away, or give another --data-dir",
         path.display()
@@ -101,6 +102,9 @@ pub enum CommitError {
     /// Nothing was written, and the store can go on once there is space.
     #[error("there is no space left on the store's disk: {0}")]
     NoSpace(String),
+    /// Nothing was written, and the store can go on once the other program lets it.
+    #[error("another program holds the store's lock: {0}")]
+    Busy(String),
     /// Nobody knows what reached the disk: only a restart, which reads it, does.
     #[error("a write to the store failed, its outcome is unknown: {0}")]
     Unknown(String),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use todo::client::{Client, Code, Edit};
 use todo::model::{Remembered, RequestId};
+use todo::rpc::methods;
 use todo::rpc::proto::*;
 use todo::store::{Batch, CommitError, Loaded, MemoryStore, SqliteStore, Store, StoreError};
 
@@ -169,6 +170,25 @@ fn a_full_disk_rejects_the_turn_and_the_server_goes_on() {
     fill.store(0, Ordering::SeqCst);
     assert_eq!(client.add("bread").unwrap().revision, 2, "no revision was used up");
     assert_eq!(next_update(&live).task.title, "bread", "and nothing of it was published");
+}
+
+#[test]
+fn a_database_that_another_program_locks_rejects_the_turn_and_the_server_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), LIMITS);
+    let client = server.client();
+    client.add("milk").unwrap();
+    let shell = rusqlite::Connection::open(dir.path().join("todo.db")).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Once: the client's own calls try again until their deadline.
+    let bread = AddTaskRequest { title: "bread".to_owned(), ..Default::default() };
+    let (code, message) = refusal(client.call(&methods::ADD_TASK, &bread));
+    assert_eq!(code, Code::Unavailable);
+    assert!(message.contains("locked by another program"), "{message}");
+    assert_eq!((client.titles(), client.revision()), (vec!["milk".to_owned()], 1));
+    shell.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(client.add("bread").unwrap().revision, 2);
+    server.stop().unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::store::{Batch, CommitError};
 
 /// For how long request ids are remembered. The defaults are those of [`limits`].
 #[derive(Debug, Clone, Copy)]
-pub struct Retention {
+pub(super) struct Retention {
     /// A request is remembered for this long,
     pub kept: Duration,
     /// unless this many newer ones came.
@@ -147,16 +147,18 @@ fn forget(connection: &Connection, now: Timestamp, retention: &Retention) -> rus
 /// Rolls back where the outcome is certain, and says what the failure means.
 fn give_up(connection: &Connection, stage: Stage, error: &Error) -> CommitError {
     let why = describe(error);
-    if !extended_code(error).is_some_and(|code| is_about_space(stage, code)) {
-        return CommitError::Unknown(why);
-    }
+    let refused = match extended_code(error) {
+        Some(code) if is_about_space(stage, code) => CommitError::NoSpace,
+        Some(code) if is_about_a_lock(stage, code) => CommitError::Busy,
+        Some(_) | None => return CommitError::Unknown(why),
+    };
     // SQLite itself rolls back after some failures.
     if !connection.is_autocommit()
         && let Err(rollback) = execute(connection, "ROLLBACK")
     {
         return CommitError::Unknown(format!("{why}; then the rollback failed: {rollback}"));
     }
-    CommitError::NoSpace(why)
+    refused(why)
 }
 
 /// Whether the failure says that there is no space, and that nothing was written.
@@ -171,5 +173,20 @@ pub(super) fn is_about_space(stage: Stage, extended_code: i32) -> bool {
         // SQLITE_IOERR_WRITE is a quota (EDQUOT) or a dying disk (EIO), and nothing
         // says which. Going on is right for one of them, stopping for both.
         _ => false,
+    }
+}
+
+/// Whether the failure says that a lock is in the way, and that nothing was written.
+pub(super) fn is_about_a_lock(stage: Stage, extended_code: i32) -> bool {
+    match stage {
+        // BEGIN IMMEDIATE takes the write lock, so it comes before any write of ours.
+        Stage::BeforeCommit => {
+            matches!(extended_code & 0xff, ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED)
+        }
+        // With the write lock held, the log has no lock left to wait for. Should it
+        // happen all the same, "the transaction remains active"
+        // (https://www.sqlite.org/lang_transaction.html) and is rolled back. That is
+        // said of the plain code alone.
+        Stage::Commit => extended_code == ffi::SQLITE_BUSY,
     }
 }

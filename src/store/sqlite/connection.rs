@@ -1,18 +1,15 @@
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::failure::{Fault, describe, extended_code};
+use crate::limits::BUSY_TIMEOUT;
 use crate::store::StoreError;
 
 /// Older ones can corrupt a database when the write-ahead log is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// Somebody with the sqlite3 shell may hold a lock for a moment. The state thread
-/// stands still meanwhile.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens the database for writing, so that closing it leaves the file and a leftover
 /// write-ahead log as they are until [`settle`].

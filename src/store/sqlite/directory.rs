@@ -21,7 +21,7 @@ pub(super) struct Lock {
 /// Makes the directory if it is missing, and takes its lock without waiting. Returns
 /// its absolute path, too: SQLite would take a relative `file:x` for a URI.
 pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, Lock), StoreError> {
-    let unusable = |source| StoreError::Directory { path: data_dir.to_owned(), source };
+    let unusable = |error| StoreError::Directory { path: data_dir.to_owned(), error };
     let data_dir = &std::path::absolute(data_dir).map_err(unusable)?;
     create(data_dir).map_err(unusable)?;
     // SQLite makes files beside the database, so a writable database is not enough.

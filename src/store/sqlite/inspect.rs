@@ -33,7 +33,7 @@ pub(super) fn inspect(path: &Path) -> Result<Option<i64>, StoreError> {
     }
     // SQLite would silently open an unwritable file for reading.
     let file = OpenOptions::new().read(true).write(true).open(path);
-    let header = file.map_err(|source| StoreError::ReadOnly { path: path.to_owned(), source });
+    let header = file.map_err(|error| StoreError::ReadOnly { path: path.to_owned(), error });
     read_format(path, &read_header(header?).map_err(failed)?).map(Some)
 }
 

@@ -23,12 +23,11 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use commit::Retention;
-
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use self::commit::Retention;
 use self::directory::Lock;
 use super::{Batch, CommitError, Loaded, Store, StoreError};
 use crate::model::{Remembered, RequestId};

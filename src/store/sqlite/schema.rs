@@ -1,5 +1,6 @@
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -67,6 +68,7 @@ pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError
         for suffix in ["", "-journal", "-wal", "-shm"] {
             remove_if_there(&inspect::beside(&draft, suffix)).map_err(failed)?;
         }
+        make_private(&draft).map_err(failed)?;
         let format = fill(&draft, migrations)?;
         File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
         fs::rename(&draft, path).map_err(failed)?;
@@ -74,6 +76,12 @@ pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError
         Ok(format)
     };
     made().map_err(|fault| fault.at(path))
+}
+
+/// Only the owner may read the list, also in a directory that others may look into.
+/// SQLite gives the files beside a database the mode that the database has.
+fn make_private(draft: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map(|_| ())
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::CommitError;
-use crate::store::sqlite::commit::{Stage, is_about_space};
+use crate::store::sqlite::commit::{Stage, commit, is_about_a_lock, is_about_space};
 use rusqlite::ffi;
 
 /// The history table, a line a row.
@@ -97,6 +97,51 @@ fn a_batch_is_written_whole_or_not_at_all() {
     assert_eq!(scene.open().1.tasks, before);
 }
 
+#[test]
+fn somebody_elses_lock_refuses_a_batch_and_the_store_goes_on() {
+    let scene = Scene::new();
+    let (mut store, loaded) = scene.open();
+    let mut story = Story::of(&loaded);
+    store.commit(&story.turn("add milk #a")).unwrap();
+    let before = story.list.clone();
+    let shell = Connection::open(scene.database()).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..2 {
+        let refused = store.commit(&story.turn("add eggs #b"));
+        assert!(matches!(refused, Err(CommitError::Busy(_))), "{refused:?}");
+        story.list = before.clone();
+        assert!(store.find_request(&id("a")).unwrap().is_some(), "reading goes on");
+    }
+    shell.execute_batch("COMMIT").unwrap();
+    store.commit(&story.turn("add bread #b")).unwrap();
+    drop(store);
+    assert_eq!(scene.open().1.tasks, story.tasks());
+}
+
+/// A write of the same connection that is not read to its end is the one way to have
+/// SQLITE_BUSY from COMMIT in write-ahead mode.
+#[test]
+fn a_commit_that_is_busy_is_rolled_back() {
+    let scene = Scene::new();
+    let (mut store, loaded) = scene.open();
+    let mut story = Story::of(&loaded);
+    store.commit(&story.turn("add milk")).unwrap();
+    let before = story.list.clone();
+    let unfinished = "INSERT INTO meta VALUES ('a', 'b') RETURNING key";
+    let mut statement = store.connection.prepare(unfinished).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    assert!(rows.next().unwrap().is_some());
+    let refused = commit(&store.connection, &story.turn("add eggs"), &Retention::default());
+    assert!(matches!(refused, Err(CommitError::Busy(_))), "{refused:?}");
+    assert!(store.connection.is_autocommit(), "a transaction is left open");
+    drop(rows);
+    drop(statement);
+    story.list = before;
+    store.commit(&story.turn("add bread")).unwrap();
+    drop(store);
+    assert_eq!(scene.open().1.tasks, story.tasks());
+}
+
 /// COMMIT itself fails on a deferred foreign key. Any failure there but a full disk
 /// has an unknown outcome, for the store as for one of the disk's.
 #[test]
@@ -152,5 +197,24 @@ fn which_failures_are_about_space() {
         (BeforeCommit, ffi::SQLITE_BUSY, false),
     ] {
         assert_eq!(is_about_space(stage, code), about_space, "{stage:?}, code {code}");
+    }
+}
+
+#[test]
+fn which_failures_are_about_a_lock() {
+    use Stage::{BeforeCommit, Commit};
+    for (stage, code, about_a_lock) in [
+        (BeforeCommit, ffi::SQLITE_BUSY, true),
+        (BeforeCommit, ffi::SQLITE_BUSY_RECOVERY, true),
+        (BeforeCommit, ffi::SQLITE_LOCKED, true),
+        (BeforeCommit, ffi::SQLITE_PROTOCOL, false),
+        (BeforeCommit, ffi::SQLITE_IOERR_LOCK, false),
+        (BeforeCommit, ffi::SQLITE_FULL, false),
+        (Commit, ffi::SQLITE_BUSY, true),
+        (Commit, ffi::SQLITE_BUSY_RECOVERY, false),
+        (Commit, ffi::SQLITE_LOCKED, false),
+        (Commit, ffi::SQLITE_IOERR_FSYNC, false),
+    ] {
+        assert_eq!(is_about_a_lock(stage, code), about_a_lock, "{stage:?}, code {code}");
     }
 }

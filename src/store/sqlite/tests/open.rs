@@ -20,6 +20,31 @@ fn a_new_list_gets_a_directory_of_its_own_and_an_id() {
     assert_ne!(scene.open().1.list_id, loaded.list_id);
 }
 
+/// The modes of the database, its log and the log's index.
+fn modes(scene: &Scene) -> [u32; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let file = scene.path().join(format!("{DATABASE}{suffix}"));
+        fs::metadata(file).unwrap().permissions().mode() & 0o777
+    })
+}
+
+#[test]
+fn a_list_in_a_directory_that_was_there_is_its_owners_alone() {
+    let scene = Scene::new();
+    fs::set_permissions(scene.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // From the first moment: this draft never becomes a list.
+    assert!(open_with(&scene, &[V3_BROKEN]).is_err());
+    let draft = fs::metadata(scene.path().join("todo.db-new")).unwrap();
+    assert_eq!(draft.permissions().mode() & 0o777, 0o600);
+    let (store, _) = scene.open();
+    assert_eq!(modes(&scene), [0o600; 3]);
+    drop(store);
+    // Who opened it to a group meant it.
+    fs::set_permissions(scene.database(), fs::Permissions::from_mode(0o640)).unwrap();
+    let (_store, _) = scene.open();
+    assert_eq!(modes(&scene), [0o640; 3]);
+}
+
 #[test]
 fn an_empty_file_and_an_unfinished_start_count_as_new() {
     let scene = Scene::with_database(b"");
@@ -118,8 +143,8 @@ fn a_path_that_is_no_directory_is_refused() {
     let scene = Scene::with_database(b"");
     for path in [scene.database(), scene.database().join("below")] {
         match SqliteStore::open(&path) {
-            Err(StoreError::Directory { source, .. }) => {
-                let kind = source.kind();
+            Err(StoreError::Directory { error, .. }) => {
+                let kind = error.kind();
                 assert!(
                     matches!(kind, ErrorKind::NotADirectory | ErrorKind::AlreadyExists),
                     "{kind}"
@@ -127,6 +152,19 @@ fn a_path_that_is_no_directory_is_refused() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn the_systems_error_is_said_once() {
+    let path = || PathBuf::from("/data");
+    let denied = || std::io::Error::from(ErrorKind::PermissionDenied);
+    for error in [
+        StoreError::Directory { path: path(), error: denied() },
+        StoreError::ReadOnly { path: path(), error: denied() },
+    ] {
+        assert!(error.to_string().contains("permission denied"), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "{error}");
     }
 }
 

@@ -162,8 +162,8 @@ fn a_read_only_disk_is_refused() {
     assert!(run("mount", &["-o", "remount,ro"], disk.dir.path()));
     for path in [disk.data_dir(), disk.dir.path().join("new")] {
         match SqliteStore::open(&path) {
-            Err(StoreError::Directory { source, .. }) => {
-                assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem);
+            Err(StoreError::Directory { error, .. }) => {
+                assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
             }
             other => panic!("{other:?}"),
         }
@@ -181,8 +181,8 @@ fn a_directory_that_takes_no_files_is_refused() {
     }
     assert!(run("mount", &["-o", "remount,bind,ro"], disk.dir.path()));
     match SqliteStore::open(&disk.data_dir()) {
-        Err(StoreError::Directory { source, .. }) => {
-            assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem);
+        Err(StoreError::Directory { error, .. }) => {
+            assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
         }
         other => panic!("{other:?}"),
     }
@@ -200,8 +200,8 @@ fn a_read_only_database_is_refused() {
     let refused = SqliteStore::open(&disk.data_dir());
     assert!(run("umount", &[], &database));
     match refused {
-        Err(StoreError::ReadOnly { source, .. }) => {
-            assert_eq!(source.kind(), ErrorKind::ReadOnlyFilesystem);
+        Err(StoreError::ReadOnly { error, .. }) => {
+            assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
         }
         other => panic!("{other:?}"),
     }
