@@ -13,7 +13,6 @@ use std::ffi::CString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -31,13 +30,14 @@ use crate::rpc::{self, Encoded};
 use crate::state::{self, Fatal, Hooks, Limits, StateThread};
 use crate::store::Store;
 use outbox::Outbox;
-use reader::Reader;
+use reader::{Reader, ReaderThread};
 use service::Handlers;
 
 /// A running server. Drop it on the thread that started it, never on a poll thread.
 pub struct Server {
     addresses: Vec<ListenAddress>,
     state: StateThread,
+    reader: ReaderThread,
     outbox: Outbox,
     transport: Transport,
 }
@@ -47,8 +47,6 @@ struct Transport {
     server: grpcio::Server,
     /// Runs futures on the poll thread.
     spawner: Client,
-    reader: Reader,
-    reader_thread: JoinHandle<()>,
     env: Arc<Environment>,
     poll_thread_ended: Receiver<()>,
 }
@@ -90,14 +88,13 @@ impl Server {
         let (env, poll_thread_ended) = environment();
         let spawner = Client::new(Channel::lame(env.clone(), ""));
         spawner.spawn(pump);
-        let handlers = Handlers { state: handle, reader: reader.clone(), outbox: outbox.clone() };
+        let handlers = Handlers { state: handle, reader, outbox: outbox.clone() };
         let mut server = build(&env, &handlers)?;
         let addresses =
             listen.iter().map(|address| bind(&mut server, address)).collect::<Result<_, _>>()?;
         server.start();
-        let transport =
-            Transport { server, spawner, reader, reader_thread, env, poll_thread_ended };
-        Ok(Server { addresses, state, outbox, transport })
+        let transport = Transport { server, spawner, env, poll_thread_ended };
+        Ok(Server { addresses, state, reader: reader_thread, outbox, transport })
     }
 
     /// Where it listens; ports that were 0 are the ones that were picked.
@@ -113,7 +110,7 @@ impl Server {
     /// Takes no more calls, ends watches with UNAVAILABLE, finishes what is queued,
     /// closes the store. Calls that take longer than [`SHUTDOWN_GRACE`] are cancelled.
     pub fn shutdown(self) -> Result<(), Fatal> {
-        let Server { addresses, state, outbox, mut transport } = self;
+        let Server { addresses, state, reader, outbox, mut transport } = self;
         let shutdown = transport.server.shutdown();
         let (done, finished) = bounded(1);
         transport.spawner.spawn(async move {
@@ -121,7 +118,7 @@ impl Server {
             let _ = done.send(());
         });
         let result = state.stop();
-        transport.reader.stop();
+        reader.stop();
         outbox.flush();
         if finished.recv_timeout(SHUTDOWN_GRACE).is_err() {
             log::warn!("clients are still connected after {SHUTDOWN_GRACE:?}: cutting them off");
@@ -140,14 +137,13 @@ impl Server {
 }
 
 impl Transport {
-    /// Ends and joins the threads. The C core joins nothing itself: the poll thread
-    /// says when it is done, and if it never does, neither is waited for.
+    /// Ends the poll thread. The C core does not let it be joined, but it says when it
+    /// is done.
     fn end(self) {
-        let Transport { server, spawner, reader, reader_thread, env, poll_thread_ended } = self;
-        drop((server, spawner, reader, env));
-        match poll_thread_ended.recv_timeout(SHUTDOWN_END) {
-            Ok(()) => drop(reader_thread.join()),
-            Err(_) => log::warn!("the poll thread did not end"),
+        let Transport { server, spawner, env, poll_thread_ended } = self;
+        drop((server, spawner, env));
+        if poll_thread_ended.recv_timeout(SHUTDOWN_END).is_err() {
+            log::warn!("the poll thread did not end");
         }
     }
 }

@@ -1,10 +1,8 @@
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select};
 use grpcio::{Deadline, UnarySink};
 
 use super::outbox::{Outbox, Signal};
@@ -20,7 +18,13 @@ use crate::rpc::{self, Encoded, PageQuery, status};
 pub struct Reader {
     reads: Sender<Read>,
     outbox: Outbox,
-    stopped: Arc<AtomicBool>,
+}
+
+/// The running reader thread.
+pub struct ReaderThread {
+    /// Its disconnection ends the thread.
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// What to build.
@@ -54,17 +58,14 @@ pub struct Piece {
 }
 
 impl Reader {
-    /// The thread ends when the last `Reader` is dropped.
-    pub fn start(outbox: Outbox) -> io::Result<(Reader, JoinHandle<()>)> {
+    pub fn start(outbox: Outbox) -> io::Result<(Reader, ReaderThread)> {
         let (reads, queue) = bounded(READS_MAX);
-        let stopped = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (outbox, stopped) = (outbox.clone(), stopped.clone());
-            Builder::new()
-                .name("reader".to_owned())
-                .spawn(move || run(&queue, &outbox, &stopped))?
-        };
-        Ok((Reader { reads, outbox, stopped }, thread))
+        let (stop, stopped) = bounded(0);
+        let answers = outbox.clone();
+        let thread = Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || run(&queue, &answers, &stopped))?;
+        Ok((Reader { reads, outbox }, ReaderThread { stop, thread }))
     }
 
     pub fn submit(&self, read: Read) {
@@ -78,21 +79,32 @@ impl Reader {
             }
         }
     }
+}
 
-    /// Refuses what still waits, so that the thread ends soon.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+impl ReaderThread {
+    /// Finishes the read in hand and refuses those that wait.
+    pub fn stop(self) {
+        drop(self.stop);
+        // The thread does not panic.
+        let _ = self.thread.join();
     }
 }
 
-fn run(queue: &Receiver<Read>, outbox: &Outbox, stopped: &AtomicBool) {
-    for read in queue {
-        match stopped.load(Ordering::Relaxed) {
-            true => read.refuse(Rejection::ShuttingDown, outbox),
-            false => read.answer(outbox),
+fn run(queue: &Receiver<Read>, outbox: &Outbox, stopped: &Receiver<()>) {
+    while stopped.try_recv() != Err(TryRecvError::Disconnected) {
+        select! {
+            recv(queue) -> read => match read {
+                Ok(read) => read.answer(outbox),
+                Err(_) => return,
+            },
+            recv(stopped) -> _ => {}
         }
         outbox.flush();
     }
+    for read in queue.try_iter() {
+        read.refuse(Rejection::ShuttingDown, outbox);
+    }
+    outbox.flush();
 }
 
 impl Read {
