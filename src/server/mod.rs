@@ -71,9 +71,7 @@ impl Server {
         limits: Limits,
         listen: &[ListenAddress],
     ) -> Result<Server, StartError> {
-        for address in listen {
-            address.probe()?;
-        }
+        ListenAddress::check_all(listen)?;
         let (outbox, pump) = outbox::outbox();
         let turn_done = outbox.clone();
         let hooks = Hooks {
