@@ -90,6 +90,11 @@ impl ListenAddress {
     }
 }
 
+/// A name beside the path that only this process uses.
+pub(super) fn own_name(path: &Path) -> PathBuf {
+    format!("{}.{}", path.display(), std::process::id()).into()
+}
+
 fn probe_socket(path: &Path) -> Result<(), ListenError> {
     let refused = |reason| ListenError::Bind { address: ListenAddress::Unix(path.into()), reason };
     match path.symlink_metadata() {
@@ -107,8 +112,10 @@ fn probe_socket(path: &Path) -> Result<(), ListenError> {
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // The same call that the C core will make, which does say why.
-            std::os::unix::net::UnixListener::bind(path).map_err(refused)?;
-            std::fs::remove_file(path).map_err(refused)
+            let own_name = own_name(path);
+            let _ = std::fs::remove_file(&own_name);
+            std::os::unix::net::UnixListener::bind(&own_name).map_err(refused)?;
+            std::fs::remove_file(&own_name).map_err(refused)
         }
         Err(e) => Err(refused(e)),
     }

@@ -10,8 +10,10 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
 use todo::rpc::proto::Filter;
+use todo::server::Server;
+use todo::store::MemoryStore;
 
-use crate::harness::{Calls, client, end_of, refusal, until, watch};
+use crate::harness::{Calls, LIMITS, client, end_of, refusal, until, watch};
 
 /// A running `todod`.
 pub struct Daemon {
@@ -118,6 +120,28 @@ fn a_socket_left_behind_is_taken_over_and_a_file_is_not() {
         refused(&dir.path().join("data"), &["--listen", &format!("unix:{}", file.display())]);
     assert!(said.contains("is no socket"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+}
+
+/// While the old server ends, a new one may already have taken its place.
+#[test]
+fn a_socket_that_is_another_servers_by_now_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("todo.sock");
+    let unix = format!("unix:{}", socket.display());
+    let start = || {
+        let listen = [unix.parse().unwrap()];
+        Server::start(Box::new(MemoryStore::new("test-list")), LIMITS, &listen).unwrap()
+    };
+    let old = start();
+    client(&unix).add("milk").unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    let new = start();
+    old.shutdown().unwrap();
+    client(&unix).add("bread").unwrap();
+    assert_eq!(client(&unix).titles(), ["bread"]);
+    new.shutdown().unwrap();
+    let left: Vec<_> = dir.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
