@@ -33,6 +33,9 @@ pub const QUEUE_MAX_DEFAULT: usize = 8_192;
 pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
 pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
+/// What `--queue-max` and `--watch-queue-max` may be at most: a queue takes its memory
+/// when it is made.
+pub const QUEUE_LIMIT: usize = 1_000_000;
 /// Listings that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
 /// Bytes of one request, at most.
@@ -66,6 +69,7 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
+const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);

@@ -216,6 +216,52 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     child.wait().unwrap();
 }
 
+/// A bound that is too low or too high is a usage error that names the option, and
+/// says that the environment is read.
+#[test]
+fn queues_and_tasks_have_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    for (option, variable, value, range) in [
+        ("--queue-max", "TODO_QUEUE_MAX", "0", "1..=1000000"),
+        ("--queue-max", "TODO_QUEUE_MAX", "1000001", "1..=1000000"),
+        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "0", "1..=1000000"),
+        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "1000001", "1..=1000000"),
+        ("--tasks-max", "TODO_TASKS_MAX", "0", "1..="),
+    ] {
+        let given = command(dir.path(), &[option, value]).output().unwrap();
+        let inherited = command(dir.path(), &[]).env(variable, value).output().unwrap();
+        for out in [given, inherited] {
+            let said = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(out.status.code(), Some(2), "{option} {value}: {said}");
+            assert!(said.contains(option) && said.contains(range), "{said}");
+        }
+    }
+}
+
+#[test]
+fn why_it_ends_is_said_even_if_the_log_is_silent_about_it() {
+    let out = command(Path::new("/proc/1/nowhere"), &ANY_PORT)
+        .env("RUST_LOG", "hyper=info")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("todod: cannot use the data directory"), "{said}");
+}
+
+#[test]
+fn an_ipv4_wildcard_takes_ipv6_and_the_help_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let help =
+        String::from_utf8(command(dir.path(), &["--help"]).output().unwrap().stdout).unwrap();
+    assert!(help.contains("0.0.0.0 takes IPv6, too"), "{help}");
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let daemon = Daemon::start(dir.path(), &["--listen", "0.0.0.0:0"]);
+        let port = daemon.address.strip_prefix("0.0.0.0:").unwrap();
+        client(&format!("[::1]:{port}")).add("by IPv6").unwrap();
+    }
+}
+
 #[test]
 fn a_service_directory_is_its_default_and_open_files_are_raised_and_logged() {
     let dir = tempfile::tempdir().unwrap();
