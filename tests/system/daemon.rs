@@ -36,6 +36,18 @@ impl Daemon {
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Daemon::spawn(command)
+    }
+
+    /// Without an option: on a port of its own, by the environment.
+    fn with_environment(environment: &[(&str, &str)]) -> Daemon {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
+        command.env_remove("STATE_DIRECTORY").env("TODO_LISTEN", "127.0.0.1:0");
+        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        Daemon::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Daemon {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -199,21 +211,25 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
         let out = command(dir.path(), args).output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_todod"))
-        .env("TODO_LISTEN", "127.0.0.1:0")
-        .env("TODO_STORE", "memory")
-        .env("TODO_TASKS_MAX", "1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let client = client(line.trim_end().strip_prefix("listening on ").unwrap());
+    let in_memory = Daemon::with_environment(&[("TODO_STORE", "memory"), ("TODO_TASKS_MAX", "1")]);
+    let client = client(&in_memory.address);
     client.add("one").unwrap();
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
-    child.kill().unwrap();
-    child.wait().unwrap();
+
+    let data_dir = dir.path().to_str().unwrap();
+    let _on_disk = Daemon::with_environment(&[
+        ("TODO_DATA_DIR", data_dir),
+        ("TODO_QUEUE_MAX", "1"),
+        ("TODO_WATCH_QUEUE_MAX", "1000000"),
+    ]);
+    assert!(dir.path().join("todo.db").exists());
+}
+
+#[test]
+fn without_a_service_its_default_is_the_xdg_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let _daemon = Daemon::with_environment(&[("XDG_DATA_HOME", dir.path().to_str().unwrap())]);
+    assert!(dir.path().join("todo/todo.db").exists());
 }
 
 /// A bound that is too low or too high is a usage error that names the option, and
