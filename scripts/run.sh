@@ -25,7 +25,10 @@ repl=''
 terminal=$(stty -g 2>/dev/null) || terminal=''
 
 answers() {
-    "$target/release/todo" --server "$address" --timeout 2s list </dev/null >/dev/null 2>&1
+    local status=0
+    "$target/release/todo" --server "$address" --timeout 2s show 1 </dev/null >/dev/null 2>&1 ||
+        status=$?
+    [ "$status" -eq 0 ] || [ "$status" -eq 3 ] # 3: it answers that there is no task 1
 }
 
 # Sets $server and $address, or returns 1 if todod ended instead.

@@ -37,6 +37,9 @@ pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
 /// The channel takes 40 bytes for each from the start.
 pub const WATCH_QUEUE_MAX_DEFAULT: usize = 1_024;
+/// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: a queue
+/// takes its memory when it is made.
+pub const QUEUE_LIMIT: usize = 1_000_000;
 /// Watches at once, unless `--watchers-max` says otherwise.
 pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
 /// A watch that ended because its client did not read is cancelled after this long:
@@ -87,6 +90,7 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
 const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
+const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);

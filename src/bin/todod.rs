@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::builder::RangedU64ValueParser;
+use clap::{Parser, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use todo::limits::{
-    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
+    QUEUE_LIMIT, QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT,
+    WATCHERS_MAX_DEFAULT,
 };
 use todo::server::{ListenAddress, Server};
 use todo::state::Limits;
@@ -22,7 +24,8 @@ use todo::store::{MemoryStore, SqliteStore, Store};
 #[derive(Parser)]
 #[command(name = "todod", version)]
 struct Args {
-    /// Where to listen: IP:PORT (port 0 picks one) or unix:PATH; may be repeated
+    /// Where to listen: IP:PORT (port 0 picks one; 0.0.0.0 takes IPv6, too) or unix:PATH;
+    /// may be repeated
     /// [default: 127.0.0.1:50051, and [::1]:50051 where there is an IPv6 loopback]
     #[arg(long, value_name = "ADDR", env = "TODO_LISTEN", value_delimiter = ',')]
     listen: Vec<ListenAddress>,
@@ -34,15 +37,19 @@ struct Args {
     store: StoreKind,
     /// Tasks in the list at most, deleted ones counted
     #[arg(long, value_name = "N", env = "TODO_TASKS_MAX", default_value_t = TASKS_MAX_DEFAULT)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     tasks_max: u32,
     /// Calls that wait for their turn at most; one more is refused
     #[arg(long, value_name = "N", env = "TODO_QUEUE_MAX", default_value_t = QUEUE_MAX_DEFAULT)]
+    #[arg(value_parser = queue_size())]
     queue_max: usize,
     /// Watches at once at most; one more is refused
     #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
+    #[arg(value_parser = queue_size())]
     watchers_max: usize,
     /// Updates that wait for one watcher at most; one more ends its stream
     #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
+    #[arg(value_parser = queue_size())]
     watch_queue_max: usize,
 }
 
@@ -50,6 +57,10 @@ struct Args {
 enum StoreKind {
     Sqlite,
     Memory,
+}
+
+fn queue_size() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=QUEUE_LIMIT as u64)
 }
 
 fn main() -> ExitCode {
@@ -61,7 +72,8 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error!("{error:#}");
+            // Not through the log, which RUST_LOG may silence.
+            eprintln!("todod: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -71,7 +83,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
     let signals_end = signals.handle();
-    raise_open_files().context("cannot raise the limit of open files")?;
+    raise_open_files();
     let limits = Limits {
         tasks_max: args.tasks_max,
         queue_max: args.queue_max,
@@ -122,16 +134,19 @@ fn default_data_dir() -> Option<PathBuf> {
 }
 
 /// Each connection is an open file: take what the system allows.
-fn raise_open_files() -> std::io::Result<()> {
+fn raise_open_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let shown = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
     if current == maximum {
         log::info!("open files: {}, the most the system allows", shown(current));
-        return Ok(());
+        return;
     }
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
-    Ok(())
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => {
+            log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
+        }
+        Err(e) => log::warn!("open files: {}, and it cannot be raised: {e}", shown(current)),
+    }
 }
 
 fn announce(addresses: &[ListenAddress]) {

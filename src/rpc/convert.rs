@@ -115,3 +115,7 @@ pub fn synced(list: &TaskList) -> proto::TaskUpdate {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

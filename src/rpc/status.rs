@@ -34,3 +34,56 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RequestIdError, TitleError};
+
+    /// The rows. A variant without one does not compile.
+    macro_rules! table {
+        ($($variant:pat, $example:expr, $code:literal;)*) => {{
+            let _ = |rejection: &Rejection| match rejection {
+                $($variant => (),)*
+            };
+            $(assert!(matches!($example, $variant));)*
+            [$(($example, $code)),*]
+        }};
+    }
+
+    #[test]
+    fn each_rejection_has_its_code_and_says_why() {
+        use Rejection::*;
+        let table = table![
+            Title(_), Title(TitleError::Empty), "INVALID_ARGUMENT";
+            RequestId(_), RequestId(RequestIdError::TooLong { chars: 65 }), "INVALID_ARGUMENT";
+            RequestIdReused(_), RequestIdReused("a".to_owned()), "INVALID_ARGUMENT";
+            NothingToUpdate, NothingToUpdate, "INVALID_ARGUMENT";
+            Filter(_), Filter(9), "INVALID_ARGUMENT";
+            PageSize(_), PageSize(-1), "INVALID_ARGUMENT";
+            PageToken, PageToken, "INVALID_ARGUMENT";
+            NotFound(_), NotFound(7), "NOT_FOUND";
+            RevisionMismatch { .. }, RevisionMismatch { id: 1, expected: 2, actual: 3 }, "ABORTED";
+            Deleted(_), Deleted(1), "FAILED_PRECONDITION";
+            TooManyTasks { .. }, TooManyTasks { max: 1 }, "RESOURCE_EXHAUSTED";
+            IdsExhausted, IdsExhausted, "RESOURCE_EXHAUSTED";
+            NoSpace, NoSpace, "RESOURCE_EXHAUSTED";
+            QueueFull { .. }, QueueFull { max: 1 }, "RESOURCE_EXHAUSTED";
+            WatcherTooSlow { .. }, WatcherTooSlow { max: 1 }, "RESOURCE_EXHAUSTED";
+            Expired, Expired, "DEADLINE_EXCEEDED";
+            ShuttingDown, ShuttingDown, "UNAVAILABLE";
+            TooManyWatchers { .. }, TooManyWatchers { max: 1 }, "RESOURCE_EXHAUSTED";
+            ListingTooLarge, ListingTooLarge, "RESOURCE_EXHAUSTED";
+            ListingsPending, ListingsPending, "RESOURCE_EXHAUSTED";
+            StoreBusy, StoreBusy, "UNAVAILABLE";
+            OutcomeUnknown, OutcomeUnknown, "UNAVAILABLE";
+        ];
+        for (rejection, name) in table {
+            let status = status(&rejection);
+            // Such as `5-NOT_FOUND`.
+            let code = format!("{:?}", status.code());
+            assert_eq!(code.split_once('-').unwrap().1, name, "{rejection:?}");
+            assert_eq!(status.message(), rejection.to_string());
+        }
+    }
+}

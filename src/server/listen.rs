@@ -21,14 +21,24 @@ pub enum ListenAddress {
 pub enum ListenError {
     #[error("{0:?} is no address: use IP:PORT, such as 127.0.0.1:50051, or unix:PATH")]
     Address(String),
+    #[error("{0:?} has a % in its path, which the transport would decode: give another path")]
+    Percent(String),
+    #[error("--listen {0} is there twice: give each address once")]
+    Twice(ListenAddress),
+    // Not named `source`: whoever prints the chain of causes would print it twice.
     #[error(
-        "cannot listen on {address}: {source}; stop what listens there, or give another --listen"
+        "cannot listen on {address}: {reason}; stop what listens there, or give another --listen"
     )]
-    Bind { address: ListenAddress, source: io::Error },
+    Bind { address: ListenAddress, reason: io::Error },
     #[error("cannot listen on unix:{}: something answers there; stop it, or give another --listen", .0.display())]
     SocketInUse(PathBuf),
     #[error("cannot listen on unix:{}: there is a file that is no socket; move it away, or give another --listen", .0.display())]
     NotASocket(PathBuf),
+    #[error(
+        "cannot listen on unix:{}: there is a socket, and whether it is in use cannot be found out ({reason}); move it away, or give another --listen",
+        path.display()
+    )]
+    SocketUnclear { path: PathBuf, reason: io::Error },
 }
 
 impl ListenAddress {
@@ -40,13 +50,35 @@ impl ListenAddress {
         [v4].into_iter().chain(has_v6.then_some(v6)).map(ListenAddress::Tcp).collect()
     }
 
-    /// Finds out whether binding will work: the C core does not say why it failed,
-    /// and would take a socket path away from whoever listens on it.
-    pub fn probe(&self) -> Result<(), ListenError> {
+    /// Finds out whether binding all of them will work: the C core does not say why it
+    /// failed, and would take a socket path away from whoever listens on it, even if
+    /// that is itself.
+    pub fn check_all(addresses: &[ListenAddress]) -> Result<(), ListenError> {
+        for (at, address) in addresses.iter().enumerate() {
+            if addresses[..at].iter().any(|before| before.same(address)) {
+                return Err(ListenError::Twice(address.clone()));
+            }
+        }
+        addresses.iter().try_for_each(ListenAddress::probe)
+    }
+
+    /// Port 0 is another port each time.
+    fn same(&self, other: &ListenAddress) -> bool {
+        match (self, other) {
+            (ListenAddress::Tcp(one), ListenAddress::Tcp(two)) => one == two && one.port() != 0,
+            (ListenAddress::Unix(one), ListenAddress::Unix(two)) => {
+                one == two || std::path::absolute(one).ok() == std::path::absolute(two).ok()
+            }
+            (ListenAddress::Tcp(_), ListenAddress::Unix(_))
+            | (ListenAddress::Unix(_), ListenAddress::Tcp(_)) => false,
+        }
+    }
+
+    fn probe(&self) -> Result<(), ListenError> {
         match self {
             ListenAddress::Tcp(address) => match TcpListener::bind(address) {
                 Ok(_) => Ok(()),
-                Err(source) => Err(ListenError::Bind { address: self.clone(), source }),
+                Err(reason) => Err(ListenError::Bind { address: self.clone(), reason }),
             },
             ListenAddress::Unix(path) => probe_socket(path),
         }
@@ -58,21 +90,32 @@ impl ListenAddress {
     }
 }
 
+/// A name beside the path that only this process uses.
+pub(super) fn own_name(path: &Path) -> PathBuf {
+    format!("{}.{}", path.display(), std::process::id()).into()
+}
+
 fn probe_socket(path: &Path) -> Result<(), ListenError> {
-    let refused = |source| ListenError::Bind { address: ListenAddress::Unix(path.into()), source };
+    let refused = |reason| ListenError::Bind { address: ListenAddress::Unix(path.into()), reason };
     match path.symlink_metadata() {
         Ok(found) if !found.file_type().is_socket() => {
             Err(ListenError::NotASocket(path.to_owned()))
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            Err(ListenError::SocketInUse(path.to_owned()))
-        }
-        // Left behind by a server that was killed.
-        Ok(_) => std::fs::remove_file(path).map_err(refused),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
+            // Left behind by a server that was killed.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(refused)
+            }
+            // A socket of another kind, or one we may not ask: somebody may live there.
+            Err(reason) => Err(ListenError::SocketUnclear { path: path.to_owned(), reason }),
+        },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // The same call that the C core will make, which does say why.
-            std::os::unix::net::UnixListener::bind(path).map_err(refused)?;
-            std::fs::remove_file(path).map_err(refused)
+            let own_name = own_name(path);
+            let _ = std::fs::remove_file(&own_name);
+            std::os::unix::net::UnixListener::bind(&own_name).map_err(refused)?;
+            std::fs::remove_file(&own_name).map_err(refused)
         }
         Err(e) => Err(refused(e)),
     }
@@ -85,6 +128,8 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path {
                 "" => Err(ListenError::Address(text.to_owned())),
+                // The C core would bind the path that it decodes to, unprobed.
+                path if path.contains('%') => Err(ListenError::Percent(text.to_owned())),
                 path => Ok(ListenAddress::Unix(path.into())),
             };
         }
@@ -99,5 +144,86 @@ impl fmt::Display for ListenAddress {
             ListenAddress::Tcp(address) => write!(f, "{address}"),
             ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
+
+    fn parse(text: &str) -> ListenAddress {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn what_an_address_may_be() {
+        for (text, shown) in [
+            ("127.0.0.1:50051", "127.0.0.1:50051"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("[::1]:50051", "[::1]:50051"),
+            ("[0:0::1]:1", "[::1]:1"),
+            ("unix:/run/todo.sock", "unix:/run/todo.sock"),
+            ("unix:todo sock", "unix:todo sock"),
+        ] {
+            assert_eq!(parse(text).to_string(), shown);
+        }
+        for text in ["", "50051", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "::1:x", "unix:"] {
+            let refused = text.parse::<ListenAddress>().unwrap_err();
+            assert!(matches!(refused, ListenError::Address(_)), "{text:?}: {refused}");
+        }
+        for text in ["unix:/run/todo%2Esock", "unix:100%"] {
+            let refused = text.parse::<ListenAddress>().unwrap_err().to_string();
+            assert!(refused.contains("has a % in its path"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_on_the_loopback_interface_only() {
+        let defaults = ListenAddress::defaults();
+        assert_eq!(defaults[0], parse("127.0.0.1:50051"));
+        let v6 = TcpListener::bind("[::1]:0").is_ok().then(|| parse("[::1]:50051"));
+        assert_eq!(defaults[1..], *v6.as_slice());
+    }
+
+    #[test]
+    fn an_address_is_given_once_and_port_0_as_often_as_one_likes() {
+        let dir = tempfile::tempdir().unwrap();
+        let unix = format!("unix:{}", dir.path().join("s").display());
+        let dotted = format!("unix:{}", dir.path().join("./s").display());
+        for (one, two) in [("127.0.0.1:50051", "127.0.0.1:50051"), (&unix, &unix), (&unix, &dotted)]
+        {
+            let refused = ListenAddress::check_all(&[parse(one), parse(two)]).unwrap_err();
+            assert!(matches!(refused, ListenError::Twice(_)), "{one} and {two}: {refused}");
+        }
+        let any_port = parse("127.0.0.1:0");
+        ListenAddress::check_all(&[any_port.clone(), any_port, parse(&unix)]).unwrap();
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_listens_on_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let unix = ListenAddress::Unix(path.clone());
+        let listener = UnixListener::bind(&path).unwrap();
+        let refused = unix.probe().unwrap_err();
+        assert!(matches!(refused, ListenError::SocketInUse(_)), "{refused}");
+        drop(listener);
+        unix.probe().unwrap();
+        assert!(!path.exists(), "what was left behind is gone");
+
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        let refused = unix.probe().unwrap_err();
+        assert!(matches!(refused, ListenError::SocketUnclear { .. }), "{refused}");
+        assert!(path.exists(), "it is in use");
+        drop(datagrams);
+    }
+
+    #[test]
+    fn the_reason_is_said_once() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = ListenAddress::Tcp(taken.local_addr().unwrap());
+        let said = format!("{:#}", anyhow::Error::new(address.probe().unwrap_err()));
+        assert_eq!(said.matches("in use").count(), 1, "{said}");
     }
 }

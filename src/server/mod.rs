@@ -11,7 +11,8 @@ pub use listen::{DEFAULT_PORT, ListenAddress, ListenError};
 
 use std::ffi::CString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,10 +37,18 @@ use service::Handlers;
 /// A running server. Drop it on the thread that started it, never on a poll thread.
 pub struct Server {
     addresses: Vec<ListenAddress>,
+    sockets: Vec<Socket>,
     state: StateThread,
     reader: ReaderThread,
     outbox: Outbox,
     transport: Transport,
+}
+
+/// A unix socket that we made. The inode says whether a path still leads to it.
+struct Socket {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
 }
 
 /// The C core's part, dropped in the order of the fields.
@@ -58,11 +67,11 @@ pub enum StartError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     State(#[from] Fatal),
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
     #[error("cannot listen on {address}, the transport gave no reason: give another --listen")]
     Bind { address: ListenAddress },
-    #[error("cannot start the transport: {0}")]
+    #[error("cannot start the transport")]
     Transport(#[from] grpcio::Error),
 }
 
@@ -73,9 +82,7 @@ impl Server {
         limits: Limits,
         listen: &[ListenAddress],
     ) -> Result<Server, StartError> {
-        for address in listen {
-            address.probe()?;
-        }
+        ListenAddress::check_all(listen)?;
         let (outbox, pump) = outbox::outbox();
         let turn_done = outbox.clone();
         let hooks = Hooks {
@@ -90,11 +97,15 @@ impl Server {
         spawner.spawn(pump);
         let handlers = Handlers { state: handle, reader, outbox: outbox.clone() };
         let mut server = build(&env, &handlers)?;
-        let addresses =
-            listen.iter().map(|address| bind(&mut server, address)).collect::<Result<_, _>>()?;
+        let mut sockets = Vec::new();
+        let addresses = listen
+            .iter()
+            .map(|address| bind(&mut server, address, &mut sockets))
+            .collect::<Result<Vec<_>, StartError>>()
+            .inspect_err(|_| sockets.iter().for_each(remove_socket))?;
         server.start();
         let transport = Transport { server, spawner, env, poll_thread_ended };
-        Ok(Server { addresses, state, reader: reader_thread, outbox, transport })
+        Ok(Server { addresses, sockets, state, reader: reader_thread, outbox, transport })
     }
 
     /// Where it listens; ports that were 0 are the ones that were picked.
@@ -110,7 +121,7 @@ impl Server {
     /// Takes no more calls, ends watches with UNAVAILABLE, finishes what is queued,
     /// closes the store. Calls that take longer than [`SHUTDOWN_GRACE`] are cancelled.
     pub fn shutdown(self) -> Result<(), Fatal> {
-        let Server { addresses, state, reader, outbox, mut transport } = self;
+        let Server { addresses: _, sockets, state, reader, outbox, mut transport } = self;
         let shutdown = transport.server.shutdown();
         let (done, finished) = bounded(1);
         transport.spawner.spawn(async move {
@@ -127,11 +138,7 @@ impl Server {
         }
         outbox.close();
         transport.end();
-        for address in &addresses {
-            if let ListenAddress::Unix(path) = address {
-                remove_socket(path);
-            }
-        }
+        sockets.iter().for_each(remove_socket);
         result
     }
 }
@@ -180,7 +187,11 @@ fn build(env: &Arc<Environment>, handlers: &Handlers) -> grpcio::Result<grpcio::
 }
 
 /// Binds, and says where: a port 0 becomes the one that was picked.
-fn bind(server: &mut grpcio::Server, address: &ListenAddress) -> Result<ListenAddress, StartError> {
+fn bind(
+    server: &mut grpcio::Server,
+    address: &ListenAddress,
+    sockets: &mut Vec<Socket>,
+) -> Result<ListenAddress, StartError> {
     let credentials = ServerCredentials::insecure();
     let failed = |_| StartError::Bind { address: address.clone() };
     match address {
@@ -188,23 +199,39 @@ fn bind(server: &mut grpcio::Server, address: &ListenAddress) -> Result<ListenAd
             let port = server.add_listening_port(address.target(), credentials).map_err(failed)?;
             Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), port)))
         }
-        ListenAddress::Unix(_) => {
+        ListenAddress::Unix(path) => {
+            // When it closes, the C core removes whatever socket has the name that it
+            // bound, a new server's, too. So it gets a name that nobody else uses.
+            let own_name = listen::own_name(path);
+            let target = ListenAddress::Unix(own_name.clone()).target();
             // For its owner only, from the moment the socket is there.
             let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
-            let bound = server.add_listening_port(address.target(), credentials);
+            let bound = server.add_listening_port(target, credentials);
             rustix::process::umask(umask);
             bound.map_err(failed)?;
+            let socket = place(&own_name, path)
+                .map_err(|reason| ListenError::Bind { address: address.clone(), reason })?;
+            sockets.push(socket);
             Ok(address.clone())
         }
     }
 }
 
-/// The C core removes the socket it made, but not when a call kept it open.
-fn remove_socket(path: &Path) {
-    if let Err(e) = std::fs::remove_file(path)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        log::warn!("cannot remove {}: {e}", path.display());
+/// Gives a socket its name.
+fn place(socket: &Path, path: &Path) -> std::io::Result<Socket> {
+    let found = socket.symlink_metadata()?;
+    std::fs::rename(socket, path)?;
+    Ok(Socket { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+}
+
+/// Unless the path leads to another socket by now: a new server's.
+fn remove_socket(socket: &Socket) {
+    let Ok(found) = socket.path.symlink_metadata() else { return };
+    if (found.dev(), found.ino()) != (socket.device, socket.inode) {
+        return;
+    }
+    if let Err(e) = std::fs::remove_file(&socket.path) {
+        log::warn!("cannot remove {}: {e}", socket.path.display());
     }
 }
 

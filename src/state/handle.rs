@@ -50,11 +50,19 @@ pub struct StateThread {
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     #[error("{0}; nothing that was acknowledged is lost: start again")]
-    Commit(#[from] CommitError),
+    Commit(CommitError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
+    Thread(io::Error),
+}
+
+// By hand, because `#[from]` would make it the error's source, too, and whoever prints
+// the chain of causes would print it twice.
+impl From<CommitError> for Fatal {
+    fn from(error: CommitError) -> Fatal {
+        Fatal::Commit(error)
+    }
 }
 
 /// Loads the list and starts the thread that owns it.
@@ -84,7 +92,8 @@ pub fn spawn<F: Clone + Send + 'static>(
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
         let _alive = alive;
         state.run()
-    })?;
+    });
+    let thread = thread.map_err(Fatal::Thread)?;
     let handle = StateHandle { commands, queue_max: limits.queue_max };
     Ok((handle, StateThread { control, ended, thread }))
 }
@@ -125,6 +134,20 @@ impl StateThread {
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_said_once() {
+        let lost = CommitError::Unknown("the sync failed".to_owned());
+        for fatal in [lost.into(), Fatal::Thread(io::Error::other("the sync failed"))] {
+            let said = format!("{:#}", anyhow::Error::new(fatal));
+            assert_eq!(said.matches("the sync failed").count(), 1, "{said}");
         }
     }
 }

@@ -37,14 +37,22 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Every `name::` in the code, comments left out.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// Every name that the code uses as a path: before `::`, or at the end of a `use`.
 fn paths(source: &str, names: &[&str]) -> Vec<String> {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut found = Vec::new();
-    for line in code {
+    for line in code(source) {
+        let line = line.trim_start();
+        let imports = ["use ", "pub use ", "extern crate "].iter().any(|u| line.starts_with(u));
         for name in names {
-            let used = line.match_indices(&format!("{name}::")).any(|(at, _)| {
-                !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            let used = line.match_indices(name).any(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + name.len()..]);
+                let starts = !before.ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c));
+                let ends = [";", " as ", ",", "}"].iter().any(|end| after.starts_with(end));
+                starts && (after.starts_with("::") || imports && ends)
             });
             if used {
                 found.push((*name).to_owned());
@@ -54,10 +62,51 @@ fn paths(source: &str, names: &[&str]) -> Vec<String> {
     found
 }
 
+/// Ways to a layer that [`paths`] would not see. `layer_root`: whether the file is a
+/// layer's own `mod.rs`, whose `super` is the crate.
+fn detour(source: &str, layer_root: bool) -> Option<&str> {
+    let hidden: &[&str] = match layer_root {
+        true => &["crate::{", "crate::*", "super::super", "super::{"],
+        false => &["crate::{", "crate::*", "super::super"],
+    };
+    code(source).find(|line| hidden.iter().any(|way| line.contains(way)))
+}
+
+#[test]
+fn what_the_layer_test_sees() {
+    let names = ["grpcio", "crate::client"];
+    for (source, seen) in [
+        ("use grpcio::Method;", &["grpcio"][..]),
+        ("    fn f() -> grpcio::Result<()> {", &["grpcio"]),
+        ("use grpcio;", &["grpcio"]),
+        ("pub use grpcio as g;", &["grpcio"]),
+        ("use {clap, grpcio, log};", &["grpcio"]),
+        ("extern crate grpcio;", &["grpcio"]),
+        ("use crate::client;", &["crate::client"]),
+        ("use crate::client::Client;", &["crate::client"]),
+        ("let grpcio = 1; f(grpcio, 2);", &[]),
+        ("use my_grpcio::x; use crate::clients::y;", &[]),
+        ("// grpcio::Method", &[]),
+    ] {
+        assert_eq!(paths(source, &names), seen, "{source}");
+    }
+    for (source, layer_root, caught) in [
+        ("use crate::{client::Client};", false, true),
+        ("use crate::*;", false, true),
+        ("    super::super::client::f()", false, true),
+        ("use super::{client};", true, true),
+        ("use super::{Inner};", false, false),
+        ("// crate::{", false, false),
+    ] {
+        assert_eq!(detour(source, layer_root).is_some(), caught, "{source}");
+    }
+}
+
 #[test]
 fn each_layer_uses_only_what_the_table_allows() {
     let guarded: Vec<&str> = LAYERS.iter().flat_map(|(_, _, crates)| *crates).copied().collect();
-    let ours: Vec<String> = LAYERS.iter().map(|(layer, ..)| format!("crate::{layer}")).collect();
+    let ours = ["crate", "super"].map(|root| LAYERS.map(|(layer, ..)| format!("{root}::{layer}")));
+    let ours = ours.concat();
     let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (layer, allowed, own) in LAYERS {
@@ -65,8 +114,10 @@ fn each_layer_uses_only_what_the_table_allows() {
         assert!(!files.is_empty(), "src/{layer} is empty");
         for file in files {
             let source = fs::read_to_string(&file).unwrap();
+            let detour = detour(&source, file == src.join(layer).join("mod.rs"));
+            assert_eq!(detour, None, "{} hides what it uses", file.display());
             for used in paths(&source, &ours) {
-                let used = used.trim_start_matches("crate::");
+                let used = used.split_once("::").unwrap().1;
                 let fine = used == layer || allowed.contains(&used);
                 assert!(fine, "{} uses {used}", file.display());
             }
@@ -120,6 +171,7 @@ fn every_message_field_call_and_value_of_the_proto_is_documented() {
         let declares = line.starts_with("rpc ")
             || line.starts_with("service ")
             || line.starts_with("enum ")
+            || line.starts_with("message ")
             || (line.contains(" = ") && line.ends_with(';') && !line.starts_with("syntax"));
         if declares {
             declared += 1;

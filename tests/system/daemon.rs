@@ -10,8 +10,10 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
 use todo::rpc::proto::Filter;
+use todo::server::Server;
+use todo::store::MemoryStore;
 
-use crate::harness::{Calls, client, end_of, refusal, until, watch};
+use crate::harness::{Calls, LIMITS, client, end_of, refusal, until, watch};
 
 /// A running `todod`.
 pub struct Daemon {
@@ -34,6 +36,18 @@ impl Daemon {
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Daemon::spawn(command)
+    }
+
+    /// Without an option: on a port of its own, by the environment.
+    fn with_environment(environment: &[(&str, &str)]) -> Daemon {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
+        command.env_remove("STATE_DIRECTORY").env("TODO_LISTEN", "127.0.0.1:0");
+        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        Daemon::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Daemon {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -126,6 +140,28 @@ fn a_socket_left_behind_is_taken_over_and_a_file_is_not() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 
+/// While the old server ends, a new one may already have taken its place.
+#[test]
+fn a_socket_that_is_another_servers_by_now_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("todo.sock");
+    let unix = format!("unix:{}", socket.display());
+    let start = || {
+        let listen = [unix.parse().unwrap()];
+        Server::start(Box::new(MemoryStore::new("test-list")), LIMITS, &listen).unwrap()
+    };
+    let old = start();
+    client(&unix).add("milk").unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    let new = start();
+    old.shutdown().unwrap();
+    client(&unix).add("bread").unwrap();
+    assert_eq!(client(&unix).titles(), ["bread"]);
+    new.shutdown().unwrap();
+    let left: Vec<_> = dir.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn both_signals_end_it_in_order_within_five_seconds() {
     for signal in [Signal::TERM, Signal::INT] {
@@ -181,21 +217,71 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
         let out = command(dir.path(), args).output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{args:?}");
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_todod"))
-        .env("TODO_LISTEN", "127.0.0.1:0")
-        .env("TODO_STORE", "memory")
-        .env("TODO_TASKS_MAX", "1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let client = client(line.trim_end().strip_prefix("listening on ").unwrap());
+    let in_memory = Daemon::with_environment(&[("TODO_STORE", "memory"), ("TODO_TASKS_MAX", "1")]);
+    let client = client(&in_memory.address);
     client.add("one").unwrap();
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
-    child.kill().unwrap();
-    child.wait().unwrap();
+
+    let data_dir = dir.path().to_str().unwrap();
+    let _on_disk = Daemon::with_environment(&[
+        ("TODO_DATA_DIR", data_dir),
+        ("TODO_QUEUE_MAX", "1"),
+        ("TODO_WATCH_QUEUE_MAX", "1000000"),
+    ]);
+    assert!(dir.path().join("todo.db").exists());
+}
+
+#[test]
+fn without_a_service_its_default_is_the_xdg_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let _daemon = Daemon::with_environment(&[("XDG_DATA_HOME", dir.path().to_str().unwrap())]);
+    assert!(dir.path().join("todo/todo.db").exists());
+}
+
+/// A bound that is too low or too high is a usage error that names the option, and
+/// says that the environment is read.
+#[test]
+fn queues_and_tasks_have_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    for (option, variable, value, range) in [
+        ("--queue-max", "TODO_QUEUE_MAX", "0", "1..=1000000"),
+        ("--queue-max", "TODO_QUEUE_MAX", "1000001", "1..=1000000"),
+        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "0", "1..=1000000"),
+        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "1000001", "1..=1000000"),
+        ("--tasks-max", "TODO_TASKS_MAX", "0", "1..="),
+    ] {
+        let given = command(dir.path(), &[option, value]).output().unwrap();
+        let inherited = command(dir.path(), &[]).env(variable, value).output().unwrap();
+        for out in [given, inherited] {
+            let said = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(out.status.code(), Some(2), "{option} {value}: {said}");
+            assert!(said.contains(option) && said.contains(range), "{said}");
+        }
+    }
+}
+
+#[test]
+fn why_it_ends_is_said_even_if_the_log_is_silent_about_it() {
+    let out = command(Path::new("/proc/1/nowhere"), &ANY_PORT)
+        .env("RUST_LOG", "hyper=info")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("todod: cannot use the data directory"), "{said}");
+}
+
+#[test]
+fn an_ipv4_wildcard_takes_ipv6_and_the_help_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let help =
+        String::from_utf8(command(dir.path(), &["--help"]).output().unwrap().stdout).unwrap();
+    assert!(help.contains("0.0.0.0 takes IPv6, too"), "{help}");
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let daemon = Daemon::start(dir.path(), &["--listen", "0.0.0.0:0"]);
+        let port = daemon.address.strip_prefix("0.0.0.0:").unwrap();
+        client(&format!("[::1]:{port}")).add("by IPv6").unwrap();
+    }
 }
 
 #[test]

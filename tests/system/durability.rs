@@ -135,6 +135,8 @@ fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
     thread::scope(|scope| {
         let add = scope.spawn(|| client.add("held").unwrap());
         gate.entered();
+        // An answer or an update that did not wait for the commit would arrive by now.
+        let _ = never::<()>().recv_timeout(Duration::from_millis(100));
         assert!(!add.is_finished() && live.events().is_empty());
         gate.open();
         assert_eq!(add.join().unwrap().revision, 1);
@@ -312,6 +314,8 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         acknowledged = tasks;
         let mut new: Vec<Task> = receiver.iter().collect();
         new.sort_by_key(|task| task.id);
+        let twice = new.windows(2).find(|pair| pair[0].id == pair[1].id);
+        assert_eq!(twice, None, "round {round}: one id, acknowledged twice");
         for task in new {
             assert!(task.id as usize > kept && task.revision > newest, "round {round}: {task}");
             acknowledged.retain(|known| known.id != task.id);
