@@ -109,7 +109,9 @@ impl Handlers {
         match rpc::filter(request.filter) {
             Ok(filter) => {
                 let start = WatchStart { filter, snapshot: request.snapshot };
-                ctx.spawn(watch::serve(self.clone(), start, ctx.deadline(), sink));
+                let (state, reader, outbox) =
+                    (self.state.clone(), self.reader.clone(), self.outbox.clone());
+                ctx.spawn(watch::serve(state, reader, outbox, start, ctx.deadline(), sink));
             }
             Err(bad_input) => ctx.spawn(async move {
                 let _ = sink.fail(status(&bad_input)).await;

@@ -6,12 +6,14 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use futures_util::{Sink, SinkExt, future::poll_fn};
 use grpcio::{Deadline, ServerStreamingSink, WriteFlags};
 
-use super::outbox::Signal;
-use super::service::Handlers;
+use super::outbox::{Outbox, Signal};
+use super::reader::Reader;
 use super::snapshot::Snapshot;
 use crate::model::Rejection;
 use crate::rpc::{self, Encoded};
-use crate::state::{Answer, Command, CutOff, Next, Notify, Reply, Subscription, WatchStart};
+use crate::state::{
+    Answer, Command, CutOff, Next, Notify, Reply, StateHandle, Subscription, WatchStart,
+};
 
 /// Where the state thread's answer to a watch goes.
 struct Subscribed {
@@ -34,20 +36,22 @@ impl Answer<Subscription<Encoded>> for Subscribed {
 
 /// Serves one `WatchTasks` call: run it on the poll thread.
 pub async fn serve(
-    handlers: Handlers,
+    state: StateHandle<Encoded>,
+    reader: Reader,
+    outbox: Outbox,
     start: WatchStart,
     deadline: Deadline,
     mut sink: ServerStreamingSink<Encoded>,
 ) {
-    let signal = Signal::new(handlers.outbox.clone());
+    let signal = Signal::new(outbox);
     let (to, answer) = bounded(1);
     let raise = signal.clone();
     let notify: Notify = Box::new(move || raise.raise());
     let reply = Reply::new(Subscribed { to, signal: signal.clone(), deadline });
     // If it is answered at once, the first look below finds the answer.
-    let _ = handlers.state.submit(Command::Watch { start, notify, reply });
+    let _ = state.submit(Command::Watch { start, notify, reply });
 
-    let mut source = Source::Asked(answer, handlers);
+    let mut source = Source::Asked(answer, reader);
     loop {
         match poll_fn(|cx| poll_step(&mut source, &mut sink, &signal, cx)).await {
             Step::Send(frame, more) => {
@@ -97,7 +101,7 @@ pub enum Step {
 /// Where a stream takes its frames from.
 enum Source {
     /// The state thread has not answered yet.
-    Asked(Receiver<Result<Subscription<Encoded>, Rejection>>, Handlers),
+    Asked(Receiver<Result<Subscription<Encoded>, Rejection>>, Reader),
     Feed(Box<Feed>),
 }
 
@@ -119,10 +123,10 @@ fn poll_step(
     if ready!(Pin::new(sink).poll_flush(cx)).is_err() {
         return Poll::Ready(Step::Gone);
     }
-    if let Source::Asked(answer, handlers) = source {
+    if let Source::Asked(answer, reader) = source {
         match answer.try_recv() {
             Ok(Ok(subscription)) => {
-                let feed = Feed::new(subscription, handlers, signal);
+                let feed = Feed::new(subscription, reader, signal);
                 *source = Source::Feed(Box::new(feed));
             }
             Ok(Err(why)) => return Poll::Ready(Step::End(why)),
@@ -145,11 +149,11 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(mut subscription: Subscription<Encoded>, handlers: &Handlers, signal: &Signal) -> Feed {
+    fn new(mut subscription: Subscription<Encoded>, reader: &Reader, signal: &Signal) -> Feed {
         let filter = subscription.start.filter;
         let snapshot = subscription
             .take_snapshot()
-            .map(|list| Snapshot::new(list, filter, handlers.reader.clone(), signal.clone()));
+            .map(|list| Snapshot::new(list, filter, reader.clone(), signal.clone()));
         Feed { subscription, snapshot }
     }
 

@@ -6,7 +6,7 @@ use expect_test::expect;
 
 use crate::seed_server::SeedServer;
 use crate::watch::Watching;
-use crate::{TODO, seen, server, story, todo};
+use crate::{PROGRAM, seen, server, story, todo};
 
 #[test]
 fn every_command() {
@@ -93,7 +93,7 @@ fn show_tells_all_in_local_time() {
 #[test]
 fn the_server_comes_from_the_environment_too() {
     let (_server, address) = server();
-    let mut command = Command::new(TODO);
+    let mut command = Command::new(PROGRAM);
     command.args(["add", "x"]).env("TODO_SERVER", &address);
     assert_eq!(seen(&command.output().unwrap()), "1 x\n");
 }

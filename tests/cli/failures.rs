@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use expect_test::expect;
 
 use crate::seed_server::SeedServer;
-use crate::{TODO, seen, server, story, todo};
+use crate::{PROGRAM, seen, server, story, todo};
 
 #[test]
 fn every_exit_code_that_the_server_can_cause() {
@@ -93,7 +93,7 @@ fn what_is_no_command_is_exit_code_2() {
         "--server= list",
     ] {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let output = Command::new(TODO).args(args).stdin(Stdio::null()).output().unwrap();
+        let output = Command::new(PROGRAM).args(args).stdin(Stdio::null()).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{line}: {}", seen(&output));
         assert_eq!(output.stdout, b"", "{line}");
         assert_ne!(output.stderr, b"", "{line}");

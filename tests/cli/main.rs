@@ -17,7 +17,7 @@ use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 
-const TODO: &str = env!("CARGO_BIN_EXE_todo");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_todo");
 
 fn server() -> (Server, String) {
     let limits = Limits { tasks_max: 8, queue_max: 100, watchers_max: 100, watch_queue_max: 100 };
@@ -30,7 +30,7 @@ fn server() -> (Server, String) {
 /// `todo` with nothing of the caller's environment that it looks at. The timeout is no
 /// measure of speed.
 fn todo(address: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(TODO);
+    let mut command = Command::new(PROGRAM);
     command.args(["--server", address, "--timeout", "60s"]).args(args);
     command.env_remove("TODO_SERVER").env_remove("NO_COLOR").env("TZ", "UTC");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
