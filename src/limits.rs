@@ -35,8 +35,8 @@ pub const QUEUE_MAX_DEFAULT: usize = 8_192;
 /// Commands taken into one turn, at most: one transaction, one sync.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
-/// The channel takes 40 bytes for each from the start.
-pub const WATCH_QUEUE_MAX_DEFAULT: usize = 1_024;
+/// Room for the changes of several full turns.
+pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
 /// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: a queue
 /// takes its memory when it is made.
 pub const QUEUE_LIMIT: usize = 1_000_000;
@@ -91,6 +91,7 @@ pub const HISTORY_LINES_MAX: usize = 1_000;
 
 const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
+const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * TURN_COMMANDS_MAX);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);

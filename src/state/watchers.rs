@@ -2,7 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, at, bounded, never};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, at, never, unbounded};
 
 use super::command::{Control, WatcherId};
 use super::{Limits, WatchStart};
@@ -26,6 +26,8 @@ pub(super) struct Watchers<F> {
 
 struct Watcher<F> {
     filter: Filter,
+    /// Holds `watch_queue_max` updates at most. Only this thread sends, so it counts
+    /// them itself: a bounded channel would take the memory for all of them at once.
     updates: Sender<F>,
     /// Why the stream ends, once it does.
     end: Arc<OnceLock<End>>,
@@ -92,7 +94,7 @@ impl<F: Clone> Watchers<F> {
         }
         let id = self.next_id;
         self.next_id += 1;
-        let (sender, updates) = bounded(self.limits.watch_queue_max);
+        let (sender, updates) = unbounded();
         let end = Arc::new(OnceLock::new());
         let watcher = Watcher { filter: start.filter, updates: sender, end: end.clone(), notify };
         self.watchers.insert(id, watcher);
@@ -112,9 +114,9 @@ impl<F: Clone> Watchers<F> {
             return;
         }
         let frames: Vec<(&Change, F)> = changes.iter().map(|c| (c, (self.encode)(c))).collect();
-        let full = self.watchers.extract_if(|_, watcher| !watcher.publish(&frames));
-        let full: Vec<_> = full.map(|(_, watcher)| watcher).collect();
         let max = self.limits.watch_queue_max;
+        let full = self.watchers.extract_if(|_, watcher| !watcher.publish(&frames, max));
+        let full: Vec<_> = full.map(|(_, watcher)| watcher).collect();
         let cancel_at = Instant::now() + WATCH_END_GRACE;
         for watcher in full {
             let why = Rejection::WatcherTooSlow { max };
@@ -148,15 +150,17 @@ impl<F: Clone> Watchers<F> {
 
 impl<F: Clone> Watcher<F> {
     /// Whether the watcher could take them all.
-    fn publish(&self, frames: &[(&Change, F)]) -> bool {
+    fn publish(&self, frames: &[(&Change, F)], queue_max: usize) -> bool {
         let mut told = false;
         for (_, frame) in frames.iter().filter(|(change, _)| self.filter.concerns(change)) {
-            match self.updates.try_send(frame.clone()) {
-                Ok(()) => told = true,
-                Err(TrySendError::Full(_)) => return false,
-                // Its Unwatch is on the way.
-                Err(TrySendError::Disconnected(_)) => break,
+            if self.updates.len() >= queue_max {
+                return false;
             }
+            if self.updates.send(frame.clone()).is_err() {
+                // Its Unwatch is on the way.
+                break;
+            }
+            told = true;
         }
         if told {
             (self.notify)();
