@@ -84,6 +84,8 @@ pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 pub const INPUT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Tasks that the REPL offers for completion: the newest.
 pub const COMPLETION_TASKS_MAX: usize = 10_000;
+/// Ids that completion offers at a time: they fit a screen.
+pub const COMPLETION_IDS_MAX: usize = 40;
 /// Announcements that wait for the REPL's prompt.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 use jiff::SignedDuration;
@@ -19,7 +18,7 @@ pub struct Cli {
         env = "TODO_SERVER",
         default_value = DEFAULT_SERVER,
         value_name = "ADDR",
-        value_parser = NonEmptyStringValueParser::new()
+        value_parser = server
     )]
     pub server: String,
 
@@ -142,14 +141,30 @@ pub struct WatchArgs {
     pub count: Option<u64>,
 }
 
+/// The transport would take port 99999 for 34463, and look up a name without a port.
+fn server(text: &str) -> Result<String, String> {
+    let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
+    let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    match is_path || (is_host && !text.starts_with("unix:")) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("use HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
+    }
+}
+
 /// Whether there is such a task is for the server to say, for 0 and -1, too.
 fn task_id(text: &str) -> Result<i32, String> {
-    text.parse().map_err(|_| "a task's ID is a number such as 7: `list` shows them".to_owned())
+    text.parse()
+        .map_err(|_| "a task's ID is a number up to 2147483647: `list` shows them".to_owned())
 }
 
 /// A duration of people's kind, such as `5s`, `500ms` or `1m 30s`.
 fn timeout(text: &str) -> Result<Duration, String> {
-    let parsed: SignedDuration = text.parse().map_err(|e| format!("{e}: try 5s or 500ms"))?;
+    let not_one = |_| "it is no duration: try 5s or 500ms".to_owned();
+    let parsed: SignedDuration = text.parse().map_err(not_one)?;
     match Duration::try_from(parsed) {
         Ok(timeout) if timeout > CALL_TIMEOUT_MAX => {
             Err(format!("it is more than {} hours", CALL_TIMEOUT_MAX.as_secs() / 3600))
@@ -168,6 +183,16 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn servers() {
+        for text in ["127.0.0.1:50051", "[::1]:1", "localhost:65535", "unix:/run/todo.sock"] {
+            assert_eq!(server(text), Ok(text.to_owned()));
+        }
+        for text in ["", "nonsense", ":1", "a:", "a:0", "a:99999", " a:1", "http://a:1", "unix:"] {
+            assert!(server(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -106,11 +106,22 @@ impl CallError {
                 Code::DeadlineExceeded => {
                     format!("{server} did not answer {call} in time: see --timeout")
                 }
-                Code::Unavailable => format!("cannot reach {server}: {said}"),
+                Code::Unavailable => format!("cannot reach {server}: {}", plainly(said)),
                 _ if said.is_empty() => format!("{server} answered {call} with {}", code.name()),
                 _ => said.to_owned(),
             },
         )
+    }
+}
+
+/// The transport wraps the system's words, the most common ones three times.
+fn plainly(said: &str) -> String {
+    match said.strip_prefix("failed to connect to all addresses") {
+        Some(why) => {
+            let system = why.rsplit(": ").next().unwrap_or(why);
+            format!("{system}; is todod running there?")
+        }
+        None => said.to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ pub enum TitleError {
     #[error("a title has at most {TITLE_CHARS_MAX} characters, this one has {chars}: shorten it")]
     TooLong { chars: usize },
     #[error(
-        "a title cannot hold the control character U+{:04X} (at character {}): remove it",
+        "a title cannot hold the control or direction character U+{:04X} (at character {}): remove it",
         *.character as u32, .position
     )]
     Control { character: char, position: usize },

@@ -27,7 +27,7 @@ pub enum ListenError {
     Twice(ListenAddress),
     // Not named `source`: whoever prints the chain of causes would print it twice.
     #[error(
-        "cannot listen on {address}: {reason}; stop what listens there, or give another --listen"
+        "cannot listen on {address}: {reason}; if something listens there stop it, or give another --listen"
     )]
     Bind { address: ListenAddress, reason: io::Error },
     #[error("cannot listen on unix:{}: something answers there; stop it, or give another --listen", .0.display())]

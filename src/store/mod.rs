@@ -65,7 +65,7 @@ impl Batch {
 /// none of these has a source: whoever prints the chain says it once.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot use the data directory {}: {error}", path.display())]
+    #[error("cannot use the data directory {}: {error}; give another --data-dir", path.display())]
     Directory { path: PathBuf, error: std::io::Error },
     #[error(
         "the data directory {} is in use by {holder}: stop that, or give another --data-dir",

@@ -47,10 +47,10 @@ fn every_exit_code_that_the_server_can_cause() {
             ! todo: 2: task 2 is deleted: restore it first
             exit 4
             $ todo edit 1 \u{202e}x
-            ! todo: 1: a title cannot hold the control character U+202E (at character 1): remove it
+            ! todo: 1: a title cannot hold the control or direction character U+202E (at character 1): remove it
             exit 4
             $ todo add -- \u{1b}[31m
-            ! todo: a title cannot hold the control character U+001B (at character 1): remove it
+            ! todo: a title cannot hold the control or direction character U+001B (at character 1): remove it
             exit 4
         "#]],
     );

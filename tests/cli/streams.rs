@@ -39,7 +39,7 @@ fn add_reads_titles_from_stdin() {
         1 Buy milk
         2 Don't "forget"
         3 last
-        ! todo: line 5: a title cannot hold the control character U+001B (at character 5): remove it
+        ! todo: line 5: a title cannot hold the control or direction character U+001B (at character 5): remove it
         ! todo: line 6: it is not UTF-8
         exit 4
     "#]]

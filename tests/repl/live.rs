@@ -65,6 +65,31 @@ fn the_servers_loss_and_return_are_announced() {
 }
 
 #[test]
+fn what_changed_while_the_server_was_away_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = |address: &str| {
+        let store = Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
+        todo::server::Server::start(store, crate::LIMITS, &[address.parse().unwrap()]).unwrap()
+    };
+    let server = serve("127.0.0.1:0");
+    let address = server.addresses()[0].to_string();
+    client(&address).add("known").unwrap();
+    let repl = Repl::start(&address);
+    registered(&repl, &client(&address));
+    server.shutdown().unwrap();
+    repl.sees("[Offline] ");
+    // Where the session does not see it.
+    let elsewhere = serve("127.0.0.1:0");
+    let other = client(&elsewhere.addresses()[0].to_string());
+    other.edit(1, Edit::Complete).unwrap();
+    let added = other.add("new").unwrap().id;
+    elsewhere.shutdown().unwrap();
+    let back = serve(&address);
+    repl.sees(&format!("[Online] changed meanwhile: 1, {added}\n"));
+    back.shutdown().unwrap();
+}
+
+#[test]
 fn a_session_starts_without_its_server_and_ends_at_once() {
     let (server, address) = server();
     server.shutdown().unwrap();

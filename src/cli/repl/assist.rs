@@ -16,6 +16,7 @@ use super::line::{first_word, grammar};
 use super::tasks::KnownTasks;
 use crate::cli::render::Shown;
 use crate::client::proto::Task;
+use crate::limits::COMPLETION_IDS_MAX;
 
 /// Characters of a title beside its id, at most.
 const TITLE_CHARS_SHOWN: usize = 50;
@@ -76,16 +77,21 @@ impl Assist {
         shells.filter(|shell| shell.starts_with(word)).map(|s| pair(&s, &s)).collect()
     }
 
-    /// Ids of tasks that the command can do something for, each once a line.
+    /// Ids of tasks that the command can do something for, each once a line: of many,
+    /// the newest, as more would not fit a screen.
     fn ids(&self, name: &str, arguments: &str, word: &str) -> Vec<Pair> {
         let tasks = self.tasks.lock();
         let fitting = tasks.iter().filter(|task| fits(name, task));
-        fitting
+        let mut pairs: Vec<_> = fitting
+            .rev()
             .map(|task| (task.id.to_string(), task))
             .filter(|(id, _)| id.starts_with(word))
             .filter(|(id, _)| !arguments.split_whitespace().any(|other| other == id))
             .map(|(id, task)| pair(&format!("{id}  {}", short_title(task)), &id))
-            .collect()
+            .take(COMPLETION_IDS_MAX)
+            .collect();
+        pairs.reverse();
+        pairs
     }
 
     /// Dimmed behind the line: the arguments of a command, the title of an id.

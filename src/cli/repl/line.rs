@@ -55,7 +55,12 @@ pub fn grammar() -> clap::Command {
         *add = mem::take(add)
             .about("Add a task")
             .mut_arg("quiet", |quiet| quiet.hide(true))
-            .mut_arg("title", |title| title.help("The title: the rest of the line as typed"));
+            .override_help("Add a task\n\nUsage: add TITLE...\n\nThe title is the rest of the line as typed.\n");
+    }
+    if let Some(edit) = grammar.find_subcommand_mut("edit") {
+        *edit = mem::take(edit).override_help(
+            "Change a task's title\n\nUsage: edit ID TITLE...\n\nThe title is the rest of the line as typed.\n",
+        );
     }
     grammar
 }

@@ -11,6 +11,9 @@ use crate::cli::commands::{Mark, mark};
 use crate::cli::render::{Shown, announcement};
 use crate::client::{Client, Interrupt, Watch, WatchEvent, WatchOptions, proto};
 
+/// How many of the tasks that changed meanwhile are named.
+const MISSED_SHOWN: usize = 10;
+
 /// Follows the list behind the prompt, on a thread of its own: what others change is
 /// announced, and what there is to complete is kept.
 pub struct Live {
@@ -31,7 +34,8 @@ impl Live {
         let events = watch.events().clone();
         let interrupt = Interrupt::default();
         let client = client.with_interrupt(&interrupt);
-        let follower = Follower { client, announcer, tasks, is_lost: false };
+        let follower =
+            Follower { client, announcer, tasks, is_lost: false, place: None, missed: Vec::new() };
         let thread =
             Builder::new().name("repl-watch".to_owned()).spawn(move || follower.follow(&events))?;
         Ok(Live { watch, thread, interrupt })
@@ -51,6 +55,15 @@ struct Follower {
     tasks: Arc<Mutex<KnownTasks>>,
     /// The loss was announced, the return was not yet.
     is_lost: bool,
+    /// Up to where the list is known; `None` before the first snapshot is complete.
+    place: Option<Place>,
+    /// Tasks of a snapshot that changed after `place`.
+    missed: Vec<i32>,
+}
+
+struct Place {
+    list_id: String,
+    revision: i64,
 }
 
 impl Follower {
@@ -84,10 +97,42 @@ impl Follower {
         }
     }
 
-    fn updated(&self, update: &proto::TaskUpdate) {
+    fn updated(&mut self, update: &proto::TaskUpdate) {
         self.tasks.lock().apply(update);
-        if mark(update) == Mark::Change && !self.client.caused(update) {
-            self.announcer.announce(announcement(update));
+        match mark(update) {
+            Mark::Reset => self.missed.clear(),
+            Mark::Snapshot => {
+                let known = self.place.as_ref().map_or(i64::MAX, |place| place.revision);
+                self.missed.extend(update.task.iter().filter(|t| t.revision > known).map(|t| t.id));
+            }
+            Mark::Synced => self.synced(update),
+            Mark::Change => {
+                if let Some(place) = &mut self.place {
+                    place.revision = update.revision;
+                }
+                if !self.client.caused(update) {
+                    self.announcer.announce(announcement(update));
+                }
+            }
+        }
+    }
+
+    /// What happened meanwhile is not shown one by one, but it is said.
+    fn synced(&mut self, update: &proto::TaskUpdate) {
+        let (list_id, revision) = (update.list_id.clone(), update.revision);
+        let before = self.place.replace(Place { list_id, revision });
+        match before {
+            Some(before) if before.list_id != update.list_id => {
+                self.announcer.announce("[Online] this is another list than before\n".to_owned());
+            }
+            Some(_) if !self.missed.is_empty() => {
+                let ids: Vec<_> =
+                    self.missed.iter().take(MISSED_SHOWN).map(i32::to_string).collect();
+                let more = if self.missed.len() > MISSED_SHOWN { ", ..." } else { "" };
+                let ids = ids.join(", ");
+                self.announcer.announce(format!("[Online] changed meanwhile: {ids}{more}\n"));
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -26,7 +26,7 @@ impl KnownTasks {
     }
 
     /// In id order.
-    pub fn iter(&self) -> impl Iterator<Item = &Task> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Task> {
         self.0.values()
     }
 

@@ -54,7 +54,7 @@ fn tables_that_disagree_are_refused() {
         ),
         (
             "UPDATE tasks SET title = char(7) WHERE id = 2",
-            "task 2 cannot be read: a title cannot hold the control character U+0007 \
+            "task 2 cannot be read: a title cannot hold the control or direction character U+0007 \
              (at character 1): remove it",
         ),
         (
