@@ -14,4 +14,5 @@ mod pages;
 mod readme;
 mod requests;
 mod retry;
+mod scripts;
 mod watch;
