@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable};
 use grpcio::CallOption;
 
-use super::{CallError, Client, proto};
+use super::{CallError, Client, Code, proto};
 use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN, WATCH_EVENTS_MAX};
 use crate::rpc::methods::WATCH_TASKS;
 
@@ -128,16 +128,25 @@ impl Run {
         let grpc = &self.client.grpc;
         let mut updates =
             grpc.server_streaming(&WATCH_TASKS, &request, CallOption::default()).map_err(failed)?;
+        let mut end = None;
         while let Some(update) = updates.next().await {
-            if self.events.send(WatchEvent::Update(update.map_err(failed)?)).is_err() {
-                return Ok(());
+            match update {
+                Ok(update) => {
+                    if self.events.send(WatchEvent::Update(update)).is_err() {
+                        return Ok(());
+                    }
+                }
+                // The transport tells of the end as soon as it knows, ahead of the
+                // messages that came before it: those are still there to read.
+                Err(e) if end.is_none() => end = Some(failed(e)),
+                Err(e) => return Err(failed(e)),
             }
         }
         // A watch has no end of its own; a server that ends it is going away.
-        Err(CallError::new(
-            super::Code::Unavailable,
-            format!("{} ended the watch", self.client.server()),
-        ))
+        Err(end.unwrap_or_else(|| {
+            let why = format!("{} ended the watch", self.client.server());
+            CallError::new(Code::Unavailable, why)
+        }))
     }
 }
 
