@@ -68,15 +68,6 @@ impl Client {
         self.task_of(&methods::GET_TASK, self.call(&methods::GET_TASK, &request)?.task)
     }
 
-    /// Hands over the tasks that match, page by page: see [`Client::pages`].
-    pub fn list(
-        &self,
-        filter: proto::Filter,
-        mut page: impl FnMut(Vec<proto::Task>),
-    ) -> Result<(), CallError> {
-        self.pages(filter).try_for_each(|tasks| tasks.map(&mut page))
-    }
-
     /// The tasks that match, page by page, in id order; each is fetched when asked for,
     /// and the first error is the last item. The seed's server knows no filters, so
     /// what it sends is filtered here; it keeps no deleted tasks.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The port of the seed, and ours.
-pub const DEFAULT_PORT: u16 = 50051;
+const DEFAULT_PORT: u16 = 50051;
 
 /// Where to listen: `127.0.0.1:50051`, `[::1]:0`, `unix:/run/todo.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,11 +82,6 @@ impl ListenAddress {
             },
             ListenAddress::Unix(path) => probe_socket(path),
         }
-    }
-
-    /// The name that the C core knows it by.
-    pub fn target(&self) -> String {
-        self.to_string()
     }
 }
 

@@ -7,7 +7,7 @@ mod service;
 mod snapshot;
 mod watch;
 
-pub use listen::{DEFAULT_PORT, ListenAddress, ListenError};
+pub use listen::{ListenAddress, ListenError};
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -196,14 +196,15 @@ fn bind(
     let failed = |_| StartError::Bind { address: address.clone() };
     match address {
         ListenAddress::Tcp(tcp) => {
-            let port = server.add_listening_port(address.target(), credentials).map_err(failed)?;
+            let port =
+                server.add_listening_port(address.to_string(), credentials).map_err(failed)?;
             Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), port)))
         }
         ListenAddress::Unix(path) => {
             // When it closes, the C core removes whatever socket has the name that it
             // bound, a new server's, too. So it gets a name that nobody else uses.
             let own_name = listen::own_name(path);
-            let target = ListenAddress::Unix(own_name.clone()).target();
+            let target = ListenAddress::Unix(own_name.clone()).to_string();
             // For its owner only, from the moment the socket is there.
             let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
             let bound = server.add_listening_port(target, credentials);

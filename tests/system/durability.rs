@@ -284,7 +284,7 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         let daemon = Daemon::start(dir.path(), &[]);
         let client = Client::new(&daemon.address, Duration::from_secs(5)).unwrap();
         let mut tasks = Vec::new();
-        client.list(Filter::ANY, |page| tasks.extend(page)).unwrap();
+        tasks.extend(client.pages(Filter::ANY).flat_map(Result::unwrap));
         for acked in &acknowledged {
             let kept = tasks.get(acked.id as usize - 1);
             assert_eq!(kept, Some(acked), "round {round}");

@@ -77,8 +77,7 @@ fn our_own_client_pages_and_gets_every_task() {
     for n in 0..2_500 {
         client.add(&format!("task {n}")).unwrap();
     }
-    let mut pages = Vec::new();
-    client.list(Filter::OPEN, |page| pages.push(page.len())).unwrap();
+    let pages: Vec<_> = client.pages(Filter::OPEN).map(|page| page.unwrap().len()).collect();
     assert_eq!(pages, [1_000, 1_000, 500]);
     assert_eq!(next_update(&feed).task.id, 1);
 }
