@@ -17,6 +17,8 @@ pub const PAGE_TASKS_MAX: usize = 10_000;
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Tasks on the pages that our own clients ask for.
 pub const CLIENT_PAGE_TASKS: i32 = 1_000;
+/// Changes on the pages that our own clients ask for.
+pub const CLIENT_PAGE_CHANGES: i32 = 1_000;
 
 /// How long a request id is remembered, unless `REQUESTS_KEPT_MAX` newer ones came.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +32,12 @@ pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
 /// The state thread stands still meanwhile.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A write-ahead log of more bytes waits for the reader of history to pause. By itself
+/// SQLite looks from 1,000 pages on, some 4 MiB, whether nobody reads just now.
+pub const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How long a commit waits for that, at most. If it is in vain, the next one waits.
+pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
+
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
 /// Commands taken into one turn, at most: one transaction, one sync.
@@ -40,19 +48,82 @@ pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
 /// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: a queue
 /// takes its memory when it is made.
 pub const QUEUE_LIMIT: usize = 1_000_000;
+/// History: the newest changes that stay in memory,
+pub const RECENT_CHANGES_MAX: usize = 16_384;
+/// changes that are kept at least, unless `--history-revisions` says otherwise,
+pub const HISTORY_REVISIONS_DEFAULT: i64 = 1_000_000;
+/// for how long they are kept at least, unless `--history-age` says otherwise,
+pub const HISTORY_AGE_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// and changes that are kept at most, unless `--history-revisions-max` says otherwise.
+pub const HISTORY_REVISIONS_MAX_DEFAULT: i64 = 10_000_000;
+/// Changes that one step of compaction deletes, at most: a turn stays short.
+pub const COMPACTION_STEP: usize = 500;
+/// Steps between two turns, at most.
+pub const COMPACTION_STEPS_MAX: usize = 3;
+/// The state thread looks around after this long without an event.
+pub const IDLE_TICK: Duration = Duration::from_secs(60);
+/// When compaction found nothing that it may forget, it looks again this much later.
+pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
+/// Rows of one read transaction, at most: a long one makes the write-ahead log grow.
+pub const HISTORY_READ_MAX: usize = 1_000;
+/// Reads for one page of a list of the past, at most: other reads wait meanwhile.
+pub const PAST_READS_PER_PAGE: usize = 10;
+/// Bytes of one stretch of history, or one piece of a snapshot, for a stream: it ends
+/// with the update that is beyond.
+pub const STRETCH_BYTES_MAX: usize = 256 * 1024;
+/// What an update takes beside its title, about.
+pub const UPDATE_BYTES: usize = 100;
+/// Bytes of these that clients have not taken, of all streams together; beyond, streams
+/// that need more end, to be resumed later.
+pub const STRETCHES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of encoded history that are kept for the next watcher that is behind.
+pub const BLOCKS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What `progress_interval_ms` may be.
+pub const PROGRESS_INTERVAL_MS_MIN: i32 = 100;
+pub const PROGRESS_INTERVAL_MS_MAX: i32 = 60_000;
+/// Changes that are published at once, at most.
+pub const BURST_CHANGES_MAX: usize = 1_024;
+/// While watchers are being served, what is committed waits to be published: they share
+/// larger bursts, which cost less. Whether they still are is looked at this often,
+pub const PUBLISH_CHECK: Duration = Duration::from_millis(5);
+/// and beyond this it is published anyhow.
+pub const PUBLISH_DELAY_MAX: Duration = Duration::from_millis(50);
+/// Updates in one message of a watch, at most,
+pub const UPDATES_PER_MESSAGE_MAX: usize = 1_000;
+/// and its encoded size, unless a single update is larger.
+pub const PACKED_BYTES_MAX: usize = 256 * 1024;
+/// Old versions of the list that snapshots hold on to, at most; beyond, they share.
+pub const SNAPSHOT_VERSIONS_MAX: usize = 16;
+/// How long a client may take for its snapshot.
+pub const SNAPSHOT_TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// Watches at once, unless `--watchers-max` says otherwise.
 pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
+/// A watch whose client does not read ends after this long, unless
+/// `--watch-stall-timeout` says otherwise.
+pub const WATCH_STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// Open files that are not a watch's: the database, addresses, other calls.
+pub const OPEN_FILES_RESERVED: usize = 100;
 /// A watch that ended because its client did not read is cancelled after this long:
 /// its status waits behind what the client does not read.
 pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
-/// Listings and pieces of snapshots that wait for the reader thread.
+/// Watch streams that have their turn together: between slices other calls have theirs.
+pub const SLICE_STREAMS: usize = 256;
+/// Messages of a slice; each of its streams may send two in any case.
+pub const SLICE_MESSAGES: usize = 256;
+/// The next slice does not wait longer for the one before.
+pub const SLICE_TIME_MAX: Duration = Duration::from_millis(5);
+/// Listings that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
 /// Bytes of one listing, at most, where no page size limits it.
 pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of encoded tasks that are kept for the next listing,
+pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// and of an answer that is kept in case it is asked for again.
+pub const REPEATED_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of listings that clients have not taken; beyond, no more are made.
 pub const LISTINGS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Tasks of a snapshot that are encoded at a time,
-pub const SNAPSHOT_PIECE_TASKS: usize = 256;
+pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;
 /// and tasks looked at for it.
 pub const SNAPSHOT_PIECE_SCANNED: usize = 16_384;
 /// Bytes of one request, at most.
@@ -73,7 +144,18 @@ pub const SHUTDOWN_END: Duration = Duration::from_millis(500);
 
 /// A client's watch: events that its reader has not taken yet.
 pub const WATCH_EVENTS_MAX: usize = 1_024;
-/// How long one call of a client may take, at most.
+/// A client's watch asks for a PROGRESS after this long without an update,
+pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// and takes a stream that says nothing for this long as lost.
+pub const WATCH_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The same interval where a person or a script waits for a revision.
+pub const WATCH_PROGRESS_INTERVAL_SHORT: Duration = Duration::from_millis(500);
+/// Lines of `todo watch` that wait for the next ones before they are out, and in the
+/// state file, at most.
+pub const WATCH_BURST_MAX: usize = 1_000;
+/// How long one call of a client may take, unless `--timeout` says otherwise,
+pub const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// and at most.
 pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A client waits this long before it connects again, at first,
 pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -103,4 +185,15 @@ const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX + TITLE_CHARS_MAX * 4 < 4 * 1024 * 1024);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < REQUEST_BYTES_MAX);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < INPUT_LINE_BYTES_MAX);
+const _: () = assert!(2 * BURST_CHANGES_MAX <= WATCH_QUEUE_MAX_DEFAULT);
+const _: () = assert!(TITLE_CHARS_MAX * 4 < PACKED_BYTES_MAX);
+const _: () = assert!(COMPACTION_STEP <= HISTORY_READ_MAX);
+// Forgetting keeps up with full turns.
+const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > TURN_COMMANDS_MAX);
+const _: () = assert!(HISTORY_REVISIONS_DEFAULT <= HISTORY_REVISIONS_MAX_DEFAULT);
 const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);
+// Slow is not lost.
+const _: () = assert!(WATCH_SILENCE_MAX.as_millis() >= 3 * WATCH_PROGRESS_INTERVAL.as_millis());
+const _: () =
+    assert!(WATCH_PROGRESS_INTERVAL_SHORT.as_millis() >= PROGRESS_INTERVAL_MS_MIN as u128);
+const _: () = assert!(WATCH_PROGRESS_INTERVAL.as_millis() <= PROGRESS_INTERVAL_MS_MAX as u128);

@@ -16,6 +16,9 @@ pub enum Filter {
 }
 
 impl Filter {
+    pub const ALL: [Filter; 5] =
+        [Filter::Live, Filter::Open, Filter::Completed, Filter::Deleted, Filter::Any];
+
     pub fn shows(self, task: &Task) -> bool {
         self.matches(Flags::of(task))
     }
@@ -50,7 +53,7 @@ mod tests {
             (false, true, &[Deleted, Any]),
             (true, true, &[Deleted, Any]),
         ] {
-            for filter in [Live, Open, Completed, Deleted, Any] {
+            for filter in Filter::ALL {
                 assert_eq!(
                     filter.matches(Flags { completed, deleted }),
                     matching.contains(&filter),

@@ -2,6 +2,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
 use super::{
     Action, Change, Edit, Flags, Guard, Mutation, Rejection, Revision, Task, TaskId, Timestamp,
@@ -69,6 +70,20 @@ impl TaskList {
         self.tasks.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, task)| task)
     }
 
+    /// The greatest id, 0 if there are no tasks.
+    pub fn last_id(&self) -> TaskId {
+        self.tasks.get_max().map_or(0, |(id, _)| *id)
+    }
+
+    /// The ids of the tasks that are not what they were in an earlier version of this
+    /// list. Costs as much as there are changes: what the two share is passed over.
+    pub fn changed_since(&self, earlier: &TaskList) -> impl Iterator<Item = TaskId> {
+        earlier.tasks.diff(&self.tasks).map(|changed| match changed {
+            DiffItem::Add(id, _) | DiffItem::Remove(id, _) => *id,
+            DiffItem::Update { new: (id, _), .. } => *id,
+        })
+    }
+
     /// Applies one mutation. The checks come in the order that makes a retry safe:
     /// existence, expected revision, deletion, and last whether anything changes.
     /// After a rejection nothing has changed.
@@ -92,8 +107,7 @@ impl TaskList {
         if self.tasks.len() >= self.tasks_max as usize {
             return Err(Rejection::TooManyTasks { max: self.tasks_max });
         }
-        let last_id = self.tasks.get_max().map_or(0, |(id, _)| *id);
-        let id = last_id.checked_add(1).ok_or(Rejection::IdsExhausted)?;
+        let id = self.last_id().checked_add(1).ok_or(Rejection::IdsExhausted)?;
         Ok(Task {
             id,
             title: title.clone(),

@@ -1,5 +1,5 @@
 use super::{RequestIdError, Revision, TaskId, TitleError};
-use crate::limits::TASK_ID_MAX;
+use crate::limits::{PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN, TASK_ID_MAX};
 
 /// Every reason for which the system says no. Each has a gRPC code, in the table
 /// of `rpc::status`; the message is for the person who asked.
@@ -18,8 +18,16 @@ pub enum Rejection {
     Filter(i32),
     #[error("page_size {0} is negative: use 0 for everything, or the number of tasks on a page")]
     PageSize(i32),
-    #[error("page_token is not one that this list gave for this filter: start again without it")]
+    #[error("page_token is not one that this list gave for this request: start again without it")]
     PageToken,
+    #[error("{field} {value} is negative: revisions count from 0")]
+    NegativeRevision { field: &'static str, value: Revision },
+    #[error(
+        "progress_interval_ms {0} is not in {PROGRESS_INTERVAL_MS_MIN} to {PROGRESS_INTERVAL_MS_MAX}: use one of these, or 0 for none"
+    )]
+    ProgressInterval(i32),
+    #[error("max_updates_per_message {0} is negative: use 0 for one update a message")]
+    UpdatesPerMessage(i32),
 
     // Rules.
     /// The seed's words, so that its clients see what they know.
@@ -30,6 +38,18 @@ pub enum Rejection {
     #[error("task {0} is deleted: restore it first")]
     Deleted(TaskId),
 
+    // History.
+    #[error(
+        "history is kept after revision {compacted} only, not after {asked}: start from the list as it is"
+    )]
+    HistoryGone { asked: Revision, compacted: Revision },
+    #[error(
+        "revision {asked} is yet to come, the list is at {current}: start from the list as it is"
+    )]
+    RevisionToCome { asked: Revision, current: Revision },
+    #[error("after_revision is of list {asked}, this is {actual}: start from the list as it is")]
+    OtherList { asked: String, actual: String },
+
     // Limits.
     #[error("the list holds its {max} tasks, deleted ones counted: raise --tasks-max")]
     TooManyTasks { max: u32 },
@@ -39,16 +59,24 @@ pub enum Rejection {
     NoSpace,
     #[error("the server has {max} calls waiting and nothing was changed: retry later")]
     QueueFull { max: usize },
-    #[error("the watcher did not read {max} updates in time: watch again")]
-    WatcherTooSlow { max: usize },
-    #[error("the server has its {max} watches: end some, or raise --watchers-max")]
+    #[error("the watcher did not read for {seconds} s: watch again after the last revision it got")]
+    WatcherStalled { seconds: u64 },
+    #[error("the snapshot was not taken in {seconds} s: watch again")]
+    SnapshotNotTaken { seconds: u64 },
+    #[error(
+        "the server has its {max} watches: end some, or raise --watchers-max and its limit of open files"
+    )]
     TooManyWatchers { max: usize },
     #[error("the whole list is too large for one answer: ask for pages with page_size")]
     ListingTooLarge,
+    #[error("the server holds much history that watchers have not taken: watch again later")]
+    StreamsPending,
     #[error("the server holds many listings that clients have not taken: retry later, in pages")]
     ListingsPending,
 
     // The server's state.
+    #[error("the server cannot read its database: its log says why")]
+    Unreadable,
     #[error(
         "the server's database is locked by another program and nothing was changed: retry later"
     )]

@@ -3,6 +3,10 @@
 
 mod memory;
 mod sqlite;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod tests;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
@@ -10,7 +14,7 @@ pub use sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{Change, Remembered, RequestId, Task, Timestamp};
+use crate::model::{Change, Remembered, RequestId, Revision, Task, TaskId, Timestamp};
 
 /// Keeps the list. Owned by one thread.
 pub trait Store: Send {
@@ -24,8 +28,85 @@ pub trait Store: Send {
     /// batch survives the loss of power.
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;
 
+    /// A reader of what is committed, for another thread. Called once, after `load`.
+    fn history(&mut self) -> Result<Box<dyn History>, StoreError>;
+
+    /// One step of compaction: at most [`COMPACTION_STEP`](crate::limits::COMPACTION_STEP) changes, in one transaction.
+    /// Returns the compacted revision after it, the same as before if nothing was due.
+    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError>;
+
     /// Leaves the store tidy. Everything committed is safe without it, too.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Reads the changes of the list, without holding up the [`Store`].
+///
+/// Compaction to a revision F deletes what is at or below F, except the newest row at or
+/// below F of each task: so the list at F, and at any later revision, can still be told.
+pub trait History: Send {
+    /// The changes in a range, in revision order: at most `range.max` of them.
+    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<Change>, HistoryError>;
+
+    /// The tasks as they were at a revision, with ids greater than `after`, in id order:
+    /// at most `max`, deleted ones included. [`HistoryError::Gone`] if the revision is
+    /// below the compacted one.
+    fn tasks_at(
+        &mut self,
+        revision: Revision,
+        after: TaskId,
+        max: usize,
+    ) -> Result<Vec<Arc<Task>>, HistoryError>;
+}
+
+/// Which changes to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeRange {
+    /// Changes with greater revisions,
+    pub after: Revision,
+    /// up to this one.
+    pub up_to: Revision,
+    /// Only of this task.
+    pub task: Option<TaskId>,
+    /// Whether a compacted revision above `after` is [`HistoryError::Gone`], or what is
+    /// left of the older changes will do.
+    pub complete: bool,
+    /// At most [`HISTORY_READ_MAX`](crate::limits::HISTORY_READ_MAX).
+    pub max: usize,
+}
+
+/// History that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("the history up to revision {compacted} is gone")]
+    Gone { compacted: Revision },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Refuses to read on after a revision if changes after it may be gone.
+fn refuse_gone(after: Revision, compacted: Revision) -> Result<(), HistoryError> {
+    match after < compacted {
+        true => Err(HistoryError::Gone { compacted }),
+        false => Ok(()),
+    }
+}
+
+/// Which changes compaction may pass over, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactionDue {
+    /// All up to this revision,
+    pub up_to: Revision,
+    /// and those up to this one
+    pub up_to_if_old: Revision,
+    /// that were made before this time.
+    pub made_before: Timestamp,
+}
+
+impl CompactionDue {
+    fn covers(&self, revision: Revision, made: Timestamp) -> bool {
+        let old = made < self.made_before;
+        revision <= self.up_to || (old && revision <= self.up_to_if_old)
+    }
 }
 
 /// A list as it was left.
@@ -35,6 +116,8 @@ pub struct Loaded {
     pub list_id: Arc<str>,
     /// In id order, deleted ones included.
     pub tasks: Vec<Arc<Task>>,
+    /// Every change after this revision is kept.
+    pub compacted: Revision,
 }
 
 /// A name for a new list: 128 random bits, so that no two lists ever share it.

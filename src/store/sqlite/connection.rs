@@ -1,11 +1,14 @@
+use std::fs;
 use std::path::Path;
 
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::failure::{Fault, describe, extended_code};
-use crate::limits::BUSY_TIMEOUT;
+use super::inspect::beside;
+use crate::limits::{BUSY_TIMEOUT, LOG_BYTES_MAX, LOG_WAIT_MAX};
 use crate::store::StoreError;
 
 /// Older ones can corrupt a database when the write-ahead log is reset.
@@ -29,15 +32,38 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     opened().map_err(|fault| fault.at(path))
 }
 
+/// Opens the database beside its writer, for reading alone.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let opened = || -> Result<Connection, Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        // The log is the writer's, also when this is the last to close.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "query_only", true)?;
+        expect(&connection, "query_only", 1)?;
+        read_with_care(&connection)?;
+        Ok(connection)
+    };
+    opened().map_err(|fault| fault.at(path))
+}
+
 /// The settings that durability rests on. Each is read back: SQLite ignores what it
 /// does not understand.
 pub(super) fn configure(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "mmap_size", 0)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX as i64)?;
     expect(connection, "journal_mode", "wal".to_owned())?;
     // 2 is FULL: every commit syncs the log.
     expect(connection, "synchronous", 2)?;
+    // The file is cut back to this when the log starts over.
+    expect(connection, "journal_size_limit", LOG_BYTES_MAX as i64)?;
+    read_with_care(connection)
+}
+
+fn read_with_care(connection: &Connection) -> Result<(), Fault> {
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     // A read error of mapped memory would be a signal, not an error.
     expect(connection, "mmap_size", 0)?;
     // Finds more kinds of damage when a page is read.
@@ -103,4 +129,17 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), Fault> {
     };
     log::warn!("the write-ahead log stays as it is for now: {put_off}");
     Ok(())
+}
+
+/// After a commit: lets the write-ahead log start over with the next one if it is long.
+/// A reader that goes from page to page without a pause keeps SQLite from doing so by
+/// itself; so it locks `reading` for each page, and here it waits.
+pub(super) fn shorten_log(connection: &Connection, path: &Path, reading: &Mutex<()>) {
+    if !fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        return;
+    }
+    let Some(_nobody_reads) = reading.try_lock_for(LOG_WAIT_MAX) else { return };
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        log::warn!("the write-ahead log stays long for now: {}", describe(&error));
+    }
 }

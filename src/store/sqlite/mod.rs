@@ -8,29 +8,38 @@
 //! | `schema` | the tables, a new database, the way from older formats |
 //! | `connection` | the connection, its settings, checkpoints |
 //! | `recovery` | the list as it was left, and the proof that it is whole |
-//! | `commit` | one batch, one transaction; what a failure means |
+//! | `commit` | one batch, one transaction |
+//! | `compaction` | old changes go, a step at a time |
+//! | `transaction` | a transaction that writes, and what its failure means |
+//! | `history` | reads the changes, on a connection of its own |
 //! | `rows` | tasks to columns and back |
 //! | `failure` | SQLite's errors in this crate's terms |
 
 mod commit;
+mod compaction;
 mod connection;
 mod directory;
 mod failure;
+mod history;
 mod inspect;
 mod recovery;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use self::commit::Retention;
 use self::directory::Lock;
-use super::{Batch, CommitError, Loaded, Store, StoreError};
-use crate::model::{Remembered, RequestId};
+use self::history::SqliteHistory;
+use super::{Batch, CommitError, CompactionDue, History, Loaded, Store, StoreError};
+use crate::model::{Remembered, RequestId, Revision};
 
 /// The database, in the data directory.
 const DATABASE: &str = "todo.db";
@@ -43,6 +52,9 @@ pub struct SqliteStore {
     path: PathBuf,
     retention: Retention,
     condition: Condition,
+    compacted: Revision,
+    /// Locked while the history is read.
+    reading: Arc<Mutex<()>>,
     _lock: Lock,
 }
 
@@ -53,7 +65,7 @@ enum Condition {
     Unchecked,
     /// Loaded, and all of it agrees.
     Sound,
-    /// A commit failed. Nobody may write here before recovery has looked again.
+    /// A write failed. Nobody may write here before recovery has looked again.
     Unknown,
 }
 
@@ -84,8 +96,34 @@ impl SqliteStore {
             path,
             retention,
             condition: Condition::Unchecked,
+            compacted: 0, // until it is loaded
+            reading: Arc::default(),
             _lock: lock,
         })
+    }
+
+    /// Writes, if the condition allows it, and keeps the condition.
+    fn write<T>(
+        &mut self,
+        write: impl FnOnce(&SqliteStore) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        if self.condition != Condition::Sound {
+            let why = match self.condition {
+                Condition::Unchecked => "the store was not loaded",
+                Condition::Sound | Condition::Unknown => "an earlier write failed: restart",
+            };
+            return Err(CommitError::Unknown(why.to_owned()));
+        }
+        let result = write(self);
+        match &result {
+            Ok(_) => connection::shorten_log(&self.connection, &self.path, &self.reading),
+            Err(CommitError::Unknown(_)) => {
+                self.condition = Condition::Unknown;
+                connection::keep_as_it_is(&self.connection);
+            }
+            Err(CommitError::NoSpace(_) | CommitError::Busy(_)) => {}
+        }
+        result
     }
 }
 
@@ -94,6 +132,7 @@ impl Store for SqliteStore {
         let loaded = recovery::load(&self.connection).map_err(|fault| fault.at(&self.path))?;
         connection::settle(&self.connection).map_err(|fault| fault.at(&self.path))?;
         self.condition = Condition::Sound;
+        self.compacted = loaded.compacted;
         Ok(loaded)
     }
 
@@ -102,19 +141,17 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        if self.condition != Condition::Sound {
-            let why = match self.condition {
-                Condition::Unchecked => "the store was not loaded",
-                Condition::Sound | Condition::Unknown => "an earlier commit failed: restart",
-            };
-            return Err(CommitError::Unknown(why.to_owned()));
-        }
-        let result = commit::commit(&self.connection, batch, &self.retention);
-        if let Err(CommitError::Unknown(_)) = result {
-            self.condition = Condition::Unknown;
-            connection::keep_as_it_is(&self.connection);
-        }
-        result
+        self.write(|store| commit::commit(&store.connection, batch, &store.retention))
+    }
+
+    fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
+        Ok(Box::new(SqliteHistory::open(&self.path, self.reading.clone())?))
+    }
+
+    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
+        self.compacted =
+            self.write(|store| compaction::step(&store.connection, store.compacted, due))?;
+        Ok(self.compacted)
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {

@@ -4,21 +4,31 @@
 
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::compaction::{check_order, compacted};
 use super::failure::Fault;
 use super::rows;
 use crate::model::{Revision, Task, TaskId, Timestamp};
 use crate::store::Loaded;
 
-/// The list, if every task equals its newest change and every change has its task.
-/// That the newest revisions of both tables agree follows from it. Writes nothing.
+/// The list, if every task equals its newest change, every change has its task, and
+/// every change is there that compaction keeps. That the newest revisions of both
+/// tables agree follows from it. Writes nothing.
 pub(super) fn load(connection: &Connection) -> Result<Loaded, Fault> {
     let transaction = connection.unchecked_transaction()?; // one state for all reads
     let list_id = list_id(&transaction)?;
+    let compacted = compacted(&transaction)?;
     let tasks = tasks(&transaction)?;
-    compare_with_changes(&transaction, &tasks)?;
-    Ok(Loaded { list_id, tasks })
+    let newest = tasks.iter().map(|task| task.revision).max().unwrap_or(0);
+    if compacted > newest {
+        return Err(Fault::Damage(format!(
+            "it is compacted up to revision {compacted}, but its tasks are at {newest}"
+        )));
+    }
+    compare_with_changes(&transaction, &tasks, compacted)?;
+    Ok(Loaded { list_id, tasks, compacted })
 }
 
 fn list_id(connection: &Connection) -> Result<Arc<str>, Fault> {
@@ -39,7 +49,7 @@ fn tasks(connection: &Connection) -> Result<Vec<Arc<Task>>, Fault> {
     let mut rows = statement.query([])?;
     let mut tasks: Vec<Arc<Task>> = Vec::new();
     while let Some(row) = rows.next()? {
-        let task = rows::task(row).map_err(|error| unreadable("task", row, error))?;
+        let task = rows::task(row).map_err(|error| rows::unreadable("task", row, 0, error))?;
         // A damaged tree may give its keys in any order, and the lookup relies on it.
         let previous = tasks.last().map_or(0, |task| task.id);
         if task.id <= previous {
@@ -50,57 +60,83 @@ fn tasks(connection: &Connection) -> Result<Vec<Arc<Task>>, Fault> {
     Ok(tasks)
 }
 
-/// Says which row cannot be read, if reading got as far as the row.
-fn unreadable(what: &str, row: &Row<'_>, error: rusqlite::Error) -> Fault {
-    let why = match &error {
-        rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
-        rusqlite::Error::Utf8Error(_, why) => why.to_string(),
-        _ => return error.into(),
-    };
-    match row.get::<_, i64>(0) {
-        Ok(key) => Fault::Damage(format!("{what} {key} cannot be read: {why}")),
-        Err(_) => error.into(),
-    }
+/// What was read of the changes of a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Older,
+    Newest,
 }
 
-fn compare_with_changes(connection: &Connection, tasks: &[Arc<Task>]) -> Result<(), Fault> {
+fn compare_with_changes(
+    connection: &Connection,
+    tasks: &[Arc<Task>],
+    compacted: Revision,
+) -> Result<(), Fault> {
     let mut statement = connection.prepare(
-        "SELECT revision, task_id, title, deleted, created_at, updated_at, completed_at
+        "SELECT revision, task_id, title, deleted, created_at, updated_at, completed_at,
+             was_completed
          FROM changes ORDER BY revision",
     )?;
     let mut rows = statement.query([])?;
-    let mut confirmed = vec![false; tasks.len()];
+    let mut seen = vec![Seen::Nothing; tasks.len()];
+    let mut previous = 0;
     while let Some(row) = rows.next()? {
         let (revision, id): (Revision, TaskId) = (row.get(0)?, row.get(1)?);
+        check_order(previous, revision, compacted)?;
+        previous = revision;
         let Some(index) = find(tasks, id) else {
             return Err(Fault::Damage(format!(
                 "change {revision} is of task {id}, which is missing"
             )));
         };
-        let task = &tasks[index];
-        if revision > task.revision {
-            return Err(Fault::Damage(format!(
-                "task {id} is at revision {}, but change {revision} is newer",
-                task.revision
-            )));
-        }
-        if revision == task.revision {
-            let same =
-                is_task_after(row, task).map_err(|error| unreadable("change", row, error))?;
-            if !same {
-                return Err(Fault::Damage(format!(
-                    "task {id} is not what change {revision} made of it"
-                )));
-            }
-            confirmed[index] = true;
-        }
+        check_kept(row, revision, id, seen[index], compacted)?;
+        seen[index] = compare(row, revision, &tasks[index])?;
     }
-    match confirmed.iter().position(|confirmed| !confirmed) {
+    match seen.iter().position(|seen| *seen != Seen::Newest) {
         None => Ok(()),
         Some(index) => {
             let Task { id, revision, .. } = *tasks[index];
             Err(Fault::Damage(format!("task {id} is at revision {revision}, which no change made")))
         }
+    }
+}
+
+/// Of the changes up to the compacted revision one of each task is kept, and none of
+/// those that come later can be the first of a task unless it made the task.
+fn check_kept(
+    row: &Row<'_>,
+    revision: Revision,
+    id: TaskId,
+    seen: Seen,
+    compacted: Revision,
+) -> Result<(), Fault> {
+    match (seen, revision <= compacted) {
+        (Seen::Nothing, true) | (Seen::Older | Seen::Newest, false) => Ok(()),
+        (Seen::Nothing, false) if row.get_ref(7)? == ValueRef::Null => Ok(()),
+        (Seen::Nothing, false) => Err(Fault::Damage(format!(
+            "the change of task {id} before change {revision} is missing"
+        ))),
+        (Seen::Older | Seen::Newest, true) => Err(Fault::Damage(format!(
+            "it is compacted up to revision {compacted}, but task {id} has changes before {revision}"
+        ))),
+    }
+}
+
+fn compare(row: &Row<'_>, revision: Revision, task: &Task) -> Result<Seen, Fault> {
+    let id = task.id;
+    if revision < task.revision {
+        return Ok(Seen::Older);
+    }
+    if revision > task.revision {
+        return Err(Fault::Damage(format!(
+            "task {id} is at revision {}, but change {revision} is newer",
+            task.revision
+        )));
+    }
+    match is_task_after(row, task).map_err(|e| rows::unreadable("change", row, 0, e))? {
+        true => Ok(Seen::Newest),
+        false => Err(Fault::Damage(format!("task {id} is not what change {revision} made of it"))),
     }
 }
 

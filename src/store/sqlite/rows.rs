@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::failure::Fault;
-use crate::model::{Remembered, RequestId, Task, Timestamp, Title};
+use crate::model::{Action, Change, Flags, Remembered, RequestId, Task, Timestamp, Title};
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -42,6 +42,24 @@ impl ToSql for RequestId {
     }
 }
 
+impl FromSql for RequestId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<RequestId> {
+        match RequestId::new(value.as_str()?) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err(FromSqlError::Other("a request_id is empty".into())),
+            Err(error) => Err(FromSqlError::other(error)),
+        }
+    }
+}
+
+impl FromSql for Action {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Action> {
+        let name = value.as_str()?;
+        let found = Action::ALL.into_iter().find(|action| action.name() == name);
+        found.ok_or_else(|| FromSqlError::Other(format!("the action {name:?} is unknown").into()))
+    }
+}
+
 /// A task's values, in the order in which every statement here names its columns.
 pub(super) fn values(task: &Task) -> [&dyn ToSql; 7] {
     let Task { id, title, deleted, revision, created_at, updated_at, completed_at } = task;
@@ -59,6 +77,34 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         updated_at: row.get(5)?,
         completed_at: row.get(6)?,
     })
+}
+
+/// The change in the first eleven columns: its task, action, flags and request id.
+pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    let action = row.get(7)?;
+    let before = match (action == Action::Added, row.get(8)?, row.get(9)?) {
+        (true, None, None) => None,
+        (false, Some(completed), Some(deleted)) => Some(Flags { completed, deleted }),
+        _ => {
+            let why = "its action and its flags disagree";
+            return Err(Error::FromSqlConversionFailure(7, Type::Text, why.into()));
+        }
+    };
+    Ok(Change { action, task: Arc::new(task(row)?), before, request_id: row.get(10)? })
+}
+
+/// Says which row cannot be read, by the number in its column `key`, if reading got as
+/// far as the row.
+pub(super) fn unreadable(what: &str, row: &Row<'_>, key: usize, error: Error) -> Fault {
+    let why = match &error {
+        Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
+        Error::Utf8Error(_, why) => why.to_string(),
+        _ => return error.into(),
+    };
+    match row.get::<_, i64>(key) {
+        Ok(key) => Fault::Damage(format!("{what} {key} cannot be read: {why}")),
+        Err(_) => error.into(),
+    }
 }
 
 /// What is remembered of the request with this id.

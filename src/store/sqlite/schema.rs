@@ -11,7 +11,7 @@ use crate::store::{StoreError, new_list_id};
 
 /// The way of the format. The step at index i leads from format i to format i + 1;
 /// format 0 is an empty database. A released step never changes.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Times are microseconds since the Unix epoch. `changes` holds the task after each
 /// change and the flags before it, enough to replay the list and to tell its history.
@@ -57,6 +57,13 @@ CREATE TABLE requests (
     updated_at INTEGER NOT NULL,
     completed_at INTEGER
 ) STRICT;
+";
+
+/// Every change after `compacted_revision` is kept. The index ends in the row's key,
+/// which is the revision: it finds the change of a task before any revision.
+const V2: &str = "
+CREATE INDEX changes_by_task ON changes (task_id);
+INSERT INTO meta (key, value) VALUES ('compacted_revision', '0');
 ";
 
 /// Makes a database at `path` and returns its format. It is made under another name

@@ -1,24 +1,23 @@
 //! Real files in temporary directories. A `Scene` is a data directory, a `Story` the
-//! list that the store should hold, made by the model itself.
+//! list that the store should hold.
 
 mod commit;
+mod compaction;
 mod damage;
+mod history;
 mod open;
 mod requests;
 mod space;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{DATABASE, Retention, SqliteStore};
-use crate::model::{
-    Edit, Guard, Mutation, Outcome, Remembered, RequestId, Task, TaskList, Timestamp, Title,
-};
-use crate::store::{Batch, Loaded, Store, StoreError};
+use super::{Condition, DATABASE, Retention, SqliteStore, schema};
+use crate::store::story::{Story, due_up_to, id};
+use crate::store::{Loaded, Store, StoreError};
 
 struct Scene {
     dir: TempDir,
@@ -95,68 +94,8 @@ fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), StoreError> {
     Ok((store, loaded))
 }
 
-/// The list as it should be, and its clock.
-struct Story {
-    list: TaskList,
-    clock: i64,
-}
-
-impl Story {
-    fn of(loaded: &Loaded) -> Story {
-        let tasks = loaded.tasks.iter().cloned();
-        Story { list: TaskList::new(loaded.list_id.clone(), tasks, u32::MAX), clock: 1_000 }
-    }
-
-    fn tasks(&self) -> Vec<Arc<Task>> {
-        self.list.after(0).cloned().collect()
-    }
-
-    /// One turn: steps such as `add milk; done 1 #id; retitle 1 bread`, of which `#`
-    /// gives a request id. Each takes a microsecond.
-    fn turn(&mut self, script: &str) -> Batch {
-        let mut batch = Batch::default();
-        for step in script.split(';') {
-            let (mutation, guard) = parse(step.trim());
-            self.clock += 1;
-            batch.now = Timestamp(self.clock);
-            let answer = match self.list.apply(&mutation, &guard, batch.now).expect(step) {
-                Outcome::Changed(change) => {
-                    batch.changes.push(change.clone());
-                    change.task
-                }
-                Outcome::Unchanged(task) => task,
-            };
-            if let Some(request_id) = guard.request_id.clone() {
-                let content = Remembered::content(&mutation, &guard);
-                batch.remembered.push(Remembered { request_id, content, answer });
-            }
-        }
-        batch
-    }
-}
-
-fn parse(step: &str) -> (Mutation, Guard) {
-    let (step, id) = step.split_once('#').unwrap_or((step, ""));
-    let (verb, argument) = step.trim().split_once(' ').unwrap();
-    let guard = Guard { request_id: RequestId::new(id).unwrap(), expected_revision: None };
-    let (id, title) = argument.split_once(' ').unwrap_or((argument, ""));
-    let edit = match verb {
-        "add" => return (Mutation::Add { title: Title::new(argument).unwrap() }, guard),
-        "done" => Edit::Complete,
-        "reopen" => Edit::Reopen,
-        "delete" => Edit::Delete,
-        "restore" => Edit::Restore,
-        "retitle" => Edit::Retitle(Title::new(title).unwrap()),
-        other => panic!("no verb {other}"),
-    };
-    (Mutation::Edit { id: id.parse().unwrap(), edit }, guard)
-}
-
-fn id(text: &str) -> RequestId {
-    RequestId::new(text).unwrap().unwrap()
-}
-
-/// A closed database of some 60 pages in which most tasks changed more than once.
+/// A closed database of some 60 pages in which most tasks changed more than once, and
+/// of which the beginning is compacted.
 fn well_used_database() -> (Vec<u8>, Loaded) {
     let scene = Scene::new();
     let (mut store, loaded) = scene.open();
@@ -166,7 +105,8 @@ fn well_used_database() -> (Vec<u8>, Loaded) {
             format!("add number {n} {} #add{n}; done {n}; retitle {n} {n}!", "x".repeat(60));
         store.commit(&story.turn(&script)).unwrap();
     }
+    let compacted = store.compact(&due_up_to(20)).unwrap();
     Box::new(store).close().unwrap();
-    let loaded = Loaded { tasks: story.tasks(), ..loaded };
+    let loaded = Loaded { tasks: story.tasks(), compacted, ..loaded };
     (fs::read(scene.database()).unwrap(), loaded)
 }

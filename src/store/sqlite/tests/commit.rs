@@ -1,6 +1,7 @@
 use super::*;
 use crate::store::CommitError;
-use crate::store::sqlite::commit::{Stage, commit, is_about_a_lock, is_about_space};
+use crate::store::sqlite::commit::commit;
+use crate::store::sqlite::transaction::{Stage, is_about_a_lock, is_about_space};
 use rusqlite::ffi;
 
 /// The history table, a line a row.
@@ -49,7 +50,7 @@ fn every_kind_of_change_comes_back() {
     );
     drop(store);
     let (_, again) = scene.open();
-    assert_eq!(again, Loaded { list_id: loaded.list_id, tasks: story.tasks() });
+    assert_eq!(again, Loaded { tasks: story.tasks(), ..loaded });
     assert_eq!(Story::of(&again).list.revision(), 10);
 }
 

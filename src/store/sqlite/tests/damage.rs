@@ -36,9 +36,10 @@ fn tables_that_disagree_are_refused() {
         ("DELETE FROM tasks WHERE id = 2", "change 3 is of task 2, which is missing"),
         ("DELETE FROM tasks", "change 1 is of task 1, which is missing"),
         (
-            "UPDATE changes SET revision = 9 WHERE revision = 2",
-            "task 1 is at revision 2, but change 9 is newer",
+            "UPDATE tasks SET revision = 1, updated_at = 1001, completed_at = NULL WHERE id = 1",
+            "task 1 is at revision 1, but change 2 is newer",
         ),
+        ("UPDATE changes SET revision = 9 WHERE revision = 2", "change 2 is missing"),
         (
             "UPDATE tasks SET revision = 9 WHERE id = 2",
             "task 2 is at revision 9, which no change made",
@@ -83,14 +84,66 @@ fn tables_that_disagree_are_refused() {
 }
 
 #[test]
-fn revisions_may_have_gaps() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
-    let mut story = Story::of(&loaded);
-    store.commit(&story.turn("add milk; done 1; add bread")).unwrap();
-    drop(store);
-    scene.tamper("DELETE FROM changes WHERE revision = 1");
-    assert_eq!(scene.open().1.tasks, story.tasks());
+fn a_history_with_a_gap_is_refused() {
+    // Revisions 1 to 6: task 1 at 1, 2 and 6, task 2 at 3 and 5, task 3 at 4.
+    for (compacted, sql, expected) in [
+        (0, "DELETE FROM changes WHERE revision = 1", "change 1 is missing"),
+        (0, "DELETE FROM changes WHERE revision = 2", "change 2 is missing"),
+        (0, "DELETE FROM changes WHERE revision IN (1, 2)", "change 1 is missing"),
+        (0, "DELETE FROM changes WHERE revision IN (2, 3)", "change 2 is missing"),
+        (
+            0,
+            "DELETE FROM changes WHERE revision = 6",
+            "task 1 is at revision 6, which no change made",
+        ),
+        (0, "UPDATE changes SET revision = -1 WHERE revision = 1", "change -1 follows change 0"),
+        (3, "DELETE FROM changes WHERE revision = 4", "change 4 is missing"),
+        (3, "DELETE FROM changes WHERE revision = 5", "change 5 is missing"),
+        (
+            3,
+            "DELETE FROM changes WHERE revision = 2",
+            "the change of task 1 before change 6 is missing",
+        ),
+        (
+            3,
+            "DELETE FROM changes WHERE revision IN (2, 3)",
+            "the change of task 2 before change 5 is missing",
+        ),
+        (
+            4,
+            "DELETE FROM changes WHERE revision = 4",
+            "task 3 is at revision 4, which no change made",
+        ),
+        (3, "UPDATE meta SET value = '0' WHERE value = '3'", "change 1 is missing"),
+        (
+            3,
+            "UPDATE meta SET value = '1' WHERE value = '3'",
+            "the change of task 1 before change 2 is missing",
+        ),
+        (
+            3,
+            "UPDATE meta SET value = '5' WHERE value = '3'",
+            "it is compacted up to revision 5, but task 2 has changes before 5",
+        ),
+        (
+            3,
+            "UPDATE meta SET value = '7' WHERE value = '3'",
+            "it is compacted up to revision 7, but its tasks are at 6",
+        ),
+        (3, "UPDATE meta SET value = '-1' WHERE value = '3'", "its compacted revision is \"-1\""),
+        (3, "UPDATE meta SET value = 'x' WHERE value = '3'", "its compacted revision is \"x\""),
+        (3, "DELETE FROM meta WHERE value = '3'", "the list has no compacted revision"),
+    ] {
+        let scene = Scene::new();
+        let (mut store, loaded) = scene.open();
+        let script = "add milk; done 1; add eggs; add bread; done 2; reopen 1";
+        store.commit(&Story::of(&loaded).turn(script)).unwrap();
+        store.compact(&due_up_to(compacted)).unwrap();
+        drop(store);
+        scene.open();
+        scene.tamper(sql);
+        assert_eq!(detail(scene.refused()), expected, "compacted {compacted}, {sql}");
+    }
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use super::*;
-use crate::store::sqlite::schema::MIGRATIONS;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,7 +12,7 @@ fn a_new_list_gets_a_directory_of_its_own_and_an_id() {
     assert_eq!(loaded.list_id.len(), 32);
     let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     assert_eq!(pragma("application_id"), Ok(0x746f_646f));
-    assert_eq!(pragma("user_version"), Ok(1));
+    assert_eq!(pragma("user_version"), Ok(2));
     assert_eq!(pragma("synchronous"), Ok(2));
     drop(store);
     assert_eq!(open_and_load(&dir).unwrap().1.list_id, loaded.list_id);
@@ -33,7 +32,7 @@ fn a_list_in_a_directory_that_was_there_is_its_owners_alone() {
     let scene = Scene::new();
     fs::set_permissions(scene.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // From the first moment: this draft never becomes a list.
-    assert!(open_with(&scene, &[V3_BROKEN]).is_err());
+    assert!(open_with(&scene, &[NEXT_BROKEN]).is_err());
     let draft = fs::metadata(scene.path().join("todo.db-new")).unwrap();
     assert_eq!(draft.permissions().mode() & 0o777, 0o600);
     let (store, _) = scene.open();
@@ -93,7 +92,7 @@ fn a_newer_format_is_refused() {
 
     for scene in [scene, by_log] {
         match scene.refused() {
-            StoreError::Newer { found, known, .. } => assert_eq!((found, known), (7, 1)),
+            StoreError::Newer { found, known, .. } => assert_eq!((found, known), (7, 2)),
             other => panic!("{other}"),
         }
     }
@@ -168,11 +167,11 @@ fn the_systems_error_is_said_once() {
     }
 }
 
-const V2: &str = "ALTER TABLE tasks ADD COLUMN note TEXT";
-const V3_BROKEN: &str = "CREATE TABLE half (x INTEGER) STRICT; SELECT nonsense";
+const NEXT: &str = "ALTER TABLE tasks ADD COLUMN note TEXT";
+const NEXT_BROKEN: &str = "CREATE TABLE half (x INTEGER) STRICT; SELECT nonsense";
 
 fn open_with(scene: &Scene, more: &[&str]) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open_with(scene.path(), Retention::default(), &[MIGRATIONS, more].concat())
+    SqliteStore::open_with(scene.path(), Retention::default(), &[schema::MIGRATIONS, more].concat())
 }
 
 fn format_and_tables(scene: &Scene) -> (i64, i64) {
@@ -189,26 +188,26 @@ fn an_older_format_is_brought_up_to_date() {
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk; done 1")).unwrap();
     drop(store);
-    assert_eq!(format_and_tables(&scene), (1, 4));
+    assert_eq!(format_and_tables(&scene), (2, 4));
 
-    let mut store = open_with(&scene, &[V2]).unwrap();
+    let mut store = open_with(&scene, &[NEXT]).unwrap();
     assert_eq!(store.load().unwrap().tasks, story.tasks());
     store.connection.execute_batch("UPDATE tasks SET note = 'x'").unwrap();
     drop(store);
-    assert_eq!(format_and_tables(&scene), (2, 4));
+    assert_eq!(format_and_tables(&scene), (3, 4));
     // Today's program does not open tomorrow's list.
-    assert!(matches!(scene.refused(), StoreError::Newer { found: 2, known: 1, .. }));
+    assert!(matches!(scene.refused(), StoreError::Newer { found: 3, known: 2, .. }));
 }
 
 #[test]
 fn a_step_that_fails_leaves_the_format_before_it() {
     let scene = Scene::new();
     drop(scene.open());
-    assert!(open_with(&scene, &[V2, V3_BROKEN]).is_err());
-    assert_eq!(format_and_tables(&scene), (2, 4));
+    assert!(open_with(&scene, &[NEXT, NEXT_BROKEN]).is_err());
+    assert_eq!(format_and_tables(&scene), (3, 4));
     // A new list is made of all steps or not at all.
     let fresh = Scene::new();
-    assert!(open_with(&fresh, &[V2, V3_BROKEN]).is_err());
+    assert!(open_with(&fresh, &[NEXT, NEXT_BROKEN]).is_err());
     assert!(!fresh.database().exists());
 }
 
@@ -228,7 +227,7 @@ fn a_damaged_list_is_not_migrated() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4 * 4096].fill(0x5a);
     let scene = Scene::with_database(&bytes);
-    let error = open_with(&scene, &[V2]).expect_err("migrated");
+    let error = open_with(&scene, &[NEXT]).expect_err("migrated");
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     assert!(fs::read(scene.database()).unwrap() == bytes);
 }

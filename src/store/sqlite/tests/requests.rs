@@ -1,5 +1,4 @@
 use super::*;
-use crate::store::sqlite::schema;
 use std::time::Duration;
 
 #[test]

@@ -122,6 +122,62 @@ fn a_full_disk_goes_on_once_there_is_room() {
     }
 }
 
+/// A list of one task that changed more than a step's worth, in format and on disk.
+fn often_retitled(data_dir: &Path) -> (SqliteStore, Story) {
+    let (mut store, loaded) = open_and_load(data_dir).unwrap();
+    let mut story = Story::of(&loaded);
+    store.commit(&story.turn("add milk")).unwrap();
+    let retitles: Vec<_> = (2..=700).map(|n| format!("retitle 1 now {n}")).collect();
+    store.commit(&story.turn(&retitles.join(";"))).unwrap();
+    Box::new(store).close().unwrap();
+    (open_and_load(data_dir).unwrap().0, story)
+}
+
+/// A delete that is undone alone leaves the rollback to the store.
+#[test]
+fn a_full_database_is_compacted_once_there_is_room() {
+    let scene = Scene::new();
+    let (mut store, mut story) = often_retitled(scene.path());
+    let echo = "CREATE TABLE echoes (title NOT NULL);
+        CREATE TRIGGER echo AFTER DELETE ON changes
+        BEGIN INSERT INTO echoes VALUES (hex(zeroblob(4000))); END;";
+    store.connection.execute_batch(echo).unwrap();
+    store.connection.pragma_update_and_check(None, "max_page_count", 60, |_| Ok(())).unwrap();
+    for _ in 0..3 {
+        let full = store.compact(&due_up_to(700));
+        assert!(matches!(full, Err(CommitError::NoSpace(_))), "{full:?}");
+        assert!(store.connection.is_autocommit(), "a transaction is left open");
+    }
+    store.commit(&story.turn("done 1")).unwrap();
+    store.connection.execute_batch("DROP TRIGGER echo").unwrap();
+    compacted_in_two_steps(&mut store);
+    drop(store);
+    let (_, loaded) = scene.open();
+    assert_eq!((loaded.compacted, loaded.tasks), (700, story.tasks()));
+}
+
+#[test]
+fn a_list_on_a_full_disk_is_compacted_once_there_is_room() {
+    let Some(disk) = Disk::mount("12m") else { return };
+    let (mut store, mut story) = often_retitled(&disk.data_dir());
+    let filler = disk.fill();
+    for _ in 0..3 {
+        let full = store.compact(&due_up_to(700));
+        assert!(matches!(full, Err(CommitError::NoSpace(_))), "{full:?}");
+    }
+    fs::remove_file(filler).unwrap();
+    store.commit(&story.turn("done 1")).unwrap();
+    compacted_in_two_steps(&mut store);
+    let loaded = reopened(&mut store, &disk);
+    assert_eq!((loaded.compacted, loaded.tasks), (700, story.tasks()));
+}
+
+fn compacted_in_two_steps(store: &mut SqliteStore) {
+    for expected in [500, 700, 700] {
+        assert_eq!(store.compact(&due_up_to(700)).unwrap(), expected);
+    }
+}
+
 /// Closes the store in place and opens the list anew.
 fn reopened(store: &mut SqliteStore, disk: &Disk) -> Loaded {
     let elsewhere = Scene::new();
