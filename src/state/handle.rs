@@ -1,19 +1,25 @@
 use std::io;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
-use super::Command;
-use super::command::Control;
+use super::compaction::Compaction;
 use super::thread::State;
 use super::watchers::Watchers;
+use super::{Command, HistoryReader, Recent, Retention};
+use crate::limits;
 use crate::model::{Change, Rejection, TaskList, Timestamp};
 use crate::store::{CommitError, Store, StoreError};
 
 /// What the state thread needs of the world around it.
 pub struct Hooks<F> {
-    /// Makes the update that all watchers of a change share.
-    pub encode: fn(&Change) -> F,
+    /// Makes the burst of updates that all watchers of these changes share.
+    pub encode: fn(&[&Change]) -> F,
+    /// Whether watchers are still being served what was published before. What comes
+    /// meanwhile is published together.
+    pub delivering: Box<dyn Fn() -> bool + Send>,
     /// Called once at the end of each turn, after its replies and updates: the one
     /// wake of whoever delivers them.
     pub turn_done: Box<dyn Fn() + Send>,
@@ -31,6 +37,22 @@ pub struct Limits {
     pub watchers_max: usize,
     /// Updates that wait for one watcher.
     pub watch_queue_max: usize,
+    /// A watch whose client does not read ends after this long.
+    pub watch_stall_timeout: Duration,
+    pub history: Retention,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            tasks_max: limits::TASKS_MAX_DEFAULT,
+            queue_max: limits::QUEUE_MAX_DEFAULT,
+            watchers_max: limits::WATCHERS_MAX_DEFAULT,
+            watch_queue_max: limits::WATCH_QUEUE_MAX_DEFAULT,
+            watch_stall_timeout: limits::WATCH_STALL_TIMEOUT_DEFAULT,
+            history: Retention::default(),
+        }
+    }
 }
 
 /// Sends commands to the state thread.
@@ -41,9 +63,9 @@ pub struct StateHandle<F> {
 
 /// The running state thread.
 pub struct StateThread {
-    control: Sender<Control>,
+    stop: Sender<()>,
     ended: Receiver<()>,
-    thread: JoinHandle<Result<(), Fatal>>,
+    thread: JoinHandle<Result<Box<dyn Store>, Fatal>>,
 }
 
 /// Why the state thread could not go on. What it had acknowledged is safe.
@@ -65,28 +87,37 @@ impl From<CommitError> for Fatal {
     }
 }
 
-/// Loads the list and starts the thread that owns it.
+/// Loads the list and starts the thread that owns it. The reader is for another one.
 pub fn spawn<F: Clone + Send + 'static>(
     mut store: Box<dyn Store>,
     limits: Limits,
     hooks: Hooks<F>,
-) -> Result<(StateHandle<F>, StateThread), Fatal> {
+) -> Result<(StateHandle<F>, StateThread, HistoryReader), Fatal> {
     let loaded = store.load()?;
     let list = TaskList::new(loaded.list_id, loaded.tasks, limits.tasks_max);
     log::info!("list {} at revision {}: {} tasks", list.list_id(), list.revision(), list.len());
+    let recent = Arc::new(Recent::new(list.revision()));
+    let history = HistoryReader::new(recent.clone(), store.history()?);
     let (commands, command_queue) = bounded(limits.queue_max);
-    // Unbounded, but never longer than there are watchers: each sends one Unwatch.
+    // Unbounded, but there are at most two entries a watch: each sends one Unwatch, and
+    // before that one Rejoin at a time.
     let (control, control_queue) = unbounded();
-    // Nothing is ever sent: it disconnects when the thread ends.
+    // Nothing is ever sent: they disconnect to stop the thread, and when it has ended.
+    let (stop, stopped) = bounded(0);
     let (alive, ended) = bounded(0);
-    let watchers = Watchers::new(limits, hooks.encode, control.clone());
+    let mut compaction = Compaction::new(limits.history, loaded.compacted);
+    compaction.at(list.revision(), Instant::now());
     let state = State {
+        watchers: Watchers::new(limits, recent, hooks.encode, control),
+        compaction,
         list,
         store,
-        watchers,
         commands: command_queue,
         control: control_queue,
+        stopped,
         hooks,
+        publish_at: None,
+        pending_since: None,
         refusing: None,
     };
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
@@ -95,7 +126,7 @@ pub fn spawn<F: Clone + Send + 'static>(
     });
     let thread = thread.map_err(Fatal::Thread)?;
     let handle = StateHandle { commands, queue_max: limits.queue_max };
-    Ok((handle, StateThread { control, ended, thread }))
+    Ok((handle, StateThread { stop, ended, thread }, history))
 }
 
 impl<F> StateHandle<F> {
@@ -126,11 +157,10 @@ impl StateThread {
         &self.ended
     }
 
-    /// Lets it finish what is queued and close the store. What it could not go on
-    /// with comes back as the error.
-    pub fn stop(self) -> Result<(), Fatal> {
-        // Fails only if the thread has ended already.
-        let _ = self.control.send(Control::Stop);
+    /// Lets it finish what is queued, and returns the store, to be closed. What it could
+    /// not go on with comes back as the error.
+    pub fn stop(self) -> Result<Box<dyn Store>, Fatal> {
+        drop(self.stop);
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),

@@ -2,16 +2,27 @@
 //! no transport: commands carry their reply, and updates are frames of any type.
 
 mod command;
+mod compaction;
 mod handle;
+mod history;
+mod recent;
 mod reply;
+mod subscription;
 mod thread;
 mod turn;
+mod versions;
 mod watchers;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;
 
-pub use command::{Command, WatchStart};
+pub use command::{Command, Snapshot, WatchFrom, WatchStart};
+pub use compaction::Retention;
 pub use handle::{Fatal, Hooks, Limits, StateHandle, StateThread, spawn};
+pub use history::HistoryReader;
+pub use recent::Recent;
 pub use reply::{Answer, Reply};
-pub use watchers::{CutOff, Next, Notify, Subscription};
+pub use subscription::{Begin, CutOff, Next, Subscription};
+pub use watchers::Notify;

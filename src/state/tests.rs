@@ -6,10 +6,29 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{Answer, Command, Hooks, Limits, Reply, StateHandle, StateThread, spawn};
-use crate::model::{Guard, Mutation, Rejection, Remembered, RequestId, Task, Timestamp, Title};
-use crate::store::{Batch, CommitError, Loaded, MemoryStore, Store, StoreError};
+use crate::model::{
+    Action, Change, Guard, Mutation, Rejection, Remembered, RequestId, Revision, Task, Timestamp,
+    Title,
+};
+use crate::store::{
+    Batch, CommitError, CompactionDue, History, Loaded, MemoryStore, Store, StoreError,
+};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One of many changes of the same task.
+pub(super) fn change(revision: Revision) -> Change {
+    let task = Task {
+        id: 1,
+        title: Title::new("t").unwrap(),
+        deleted: false,
+        revision,
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        completed_at: None,
+    };
+    Change { action: Action::Updated, task: Arc::new(task), before: None, request_id: None }
+}
 
 impl<T: Send> Answer<T> for Sender<Result<T, Rejection>> {
     fn give(self: Box<Self>, answer: Result<T, Rejection>) {
@@ -40,6 +59,14 @@ impl Store for Gated {
         self.inner.commit(batch)
     }
 
+    fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
+        self.inner.history()
+    }
+
+    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
+        self.inner.compact(due)
+    }
+
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
@@ -59,10 +86,13 @@ impl Scene {
         let (commits, committing) = bounded(16);
         let (go, let_go) = bounded(16);
         let store = Gated { inner: MemoryStore::new("l"), commits, go: let_go };
-        let limits =
-            Limits { tasks_max: 100, queue_max: 100, watchers_max: 100, watch_queue_max: 100 };
-        let hooks = Hooks { encode: |_| (), turn_done: Box::new(|| {}), clock: || Timestamp(0) };
-        let (state, thread) = spawn(Box::new(store), limits, hooks).unwrap();
+        let hooks = Hooks {
+            encode: |_| (),
+            delivering: Box::new(|| false),
+            turn_done: Box::new(|| {}),
+            clock: || Timestamp(0),
+        };
+        let (state, thread, _) = spawn(Box::new(store), Limits::default(), hooks).unwrap();
         Scene { state, thread, commits: committing, go }
     }
 

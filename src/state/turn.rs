@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Command, Notify, Reply, Subscription, WatchStart};
+use super::{Command, Notify, Reply, Snapshot, Subscription, WatchStart};
 use crate::model::{
     Guard, Mutation, Outcome, Rejection, Remembered, RequestId, Task, TaskList, Timestamp,
 };
@@ -13,7 +13,7 @@ pub(super) struct Turn<F> {
     pub(super) draft: TaskList,
     pub(super) batch: Batch,
     mutations: Vec<Mutated>,
-    pub(super) snapshots: Vec<Reply<TaskList>>,
+    pub(super) snapshots: Vec<Reply<Snapshot>>,
     pub(super) watches: Vec<(WatchStart, Notify, Reply<Subscription<F>>)>,
     /// Where in `batch.remembered` the requests of this turn are.
     remembered: HashMap<RequestId, usize>,
