@@ -4,20 +4,23 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
-use clap::{Parser, ValueEnum, value_parser};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
+use jiff::{Span, SpanRelativeTo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use todo::limits::{
-    QUEUE_LIMIT, QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT,
-    WATCHERS_MAX_DEFAULT,
+    HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
+    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
 use todo::server::{ListenAddress, Server};
-use todo::state::Limits;
+use todo::state::{Limits, Retention};
 use todo::store::{MemoryStore, SqliteStore, Store};
 
 /// A shared, durable, live task list, served over gRPC.
@@ -47,10 +50,26 @@ struct Args {
     #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     watchers_max: usize,
-    /// Updates that wait for one watcher at most; one more ends its stream
+    /// Updates that wait for one watcher at most; beyond, it is fed from history
     #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     watch_queue_max: usize,
+    /// A watch whose client does not read ends after this long
+    #[arg(long, value_name = "DURATION", env = "TODO_WATCH_STALL_TIMEOUT", default_value = "60s")]
+    #[arg(value_parser = duration)]
+    watch_stall_timeout: Duration,
+    /// Changes that are kept at least, for watches that resume and for history
+    #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS", default_value_t = HISTORY_REVISIONS_DEFAULT)]
+    #[arg(value_parser = value_parser!(i64).range(1..))]
+    history_revisions: i64,
+    /// How long changes are kept at least, such as 30d or 12h
+    #[arg(long, value_name = "DURATION", env = "TODO_HISTORY_AGE", default_value = "30d")]
+    #[arg(value_parser = duration)]
+    history_age: Duration,
+    /// Changes that are kept at most, whatever their age; not less than --history-revisions
+    #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS_MAX", default_value_t = HISTORY_REVISIONS_MAX_DEFAULT)]
+    #[arg(value_parser = value_parser!(i64).range(1..))]
+    history_revisions_max: i64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -63,8 +82,23 @@ fn queue_size() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=QUEUE_LIMIT as u64)
 }
 
+/// A duration of people's kind, such as `60s`, `12h` or `30d`; a day has 24 hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: Span =
+        text.parse().map_err(|_| "it is no duration: try 60s, 12h or 30d".to_owned())?;
+    let positive = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
+    match positive.and_then(|duration| Duration::try_from(duration).ok()) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("it must be more than nothing, in days or less: try 60s, 12h or 30d".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.history_revisions > args.history_revisions_max {
+        let why = "--history-revisions is more than --history-revisions-max: make it less";
+        Args::command().error(ErrorKind::ValueValidation, why).exit();
+    }
     // Of the gRPC core only what is wrong.
     let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todod=info");
     env_logger::Builder::from_env(ours).init();
@@ -83,12 +117,17 @@ fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
     let signals_end = signals.handle();
-    raise_open_files();
     let limits = Limits {
         tasks_max: args.tasks_max,
         queue_max: args.queue_max,
-        watchers_max: args.watchers_max,
+        watchers_max: watchers_max(args.watchers_max, raise_open_files()),
         watch_queue_max: args.watch_queue_max,
+        watch_stall_timeout: args.watch_stall_timeout,
+        history: Retention {
+            revisions: args.history_revisions,
+            age: args.history_age,
+            revisions_max: args.history_revisions_max,
+        },
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };
     let server = Server::start(open_store(args.store, args.data_dir)?, limits, &listen)?;
@@ -133,20 +172,37 @@ fn default_data_dir() -> Option<PathBuf> {
     }
 }
 
-/// Each connection is an open file: take what the system allows.
-fn raise_open_files() {
+/// Each connection is an open file: take what the system allows. Returns how many
+/// there may be; `None`: as many as one likes.
+fn raise_open_files() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let shown = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
     if current == maximum {
-        log::info!("open files: {}, the most the system allows", shown(current));
-        return;
+        log::info!("open files: {}, the hard limit", shown(current));
+        return current;
     }
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => {
             log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
+            maximum
         }
-        Err(e) => log::warn!("open files: {}, and it cannot be raised: {e}", shown(current)),
+        Err(e) => {
+            log::warn!("open files: {}, and it cannot be raised: {e}", shown(current));
+            current
+        }
     }
+}
+
+/// Each watch may be a connection of its own: not more than the open files allow.
+fn watchers_max(asked: usize, open_files: Option<u64>) -> usize {
+    let open_files = open_files.and_then(|files| usize::try_from(files).ok());
+    let most = open_files.map_or(usize::MAX, |files| files.saturating_sub(OPEN_FILES_RESERVED));
+    if asked > most {
+        log::warn!(
+            "watches: {most} at once instead of {asked}, since {most} connections is what the limit of open files allows: raise it (ulimit -n)"
+        );
+    }
+    asked.min(most)
 }
 
 fn announce(addresses: &[ListenAddress]) {
@@ -156,4 +212,27 @@ fn announce(addresses: &[ListenAddress]) {
         let _ = writeln!(stdout, "listening on {address}");
     }
     let _ = stdout.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use todo::limits::{HISTORY_AGE_DEFAULT, WATCH_STALL_TIMEOUT_DEFAULT};
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("60s", 60), ("12h", 43_200), ("30d", 2_592_000), ("1m 30s", 90)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "soon", "0s", "-5s", "1 year", "99999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let args = Args::parse_from(["todod"]);
+        assert_eq!(args.watch_stall_timeout, WATCH_STALL_TIMEOUT_DEFAULT);
+        assert_eq!(args.history_age, HISTORY_AGE_DEFAULT);
+    }
 }

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use protobuf::{EnumOrUnknown, MessageField, well_known_types};
 
 use super::proto;
+use crate::limits::{PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN};
 use crate::model::{
-    Change, Edit, Filter, Guard, Mutation, Rejection, RequestId, Revision, Task, TaskId, TaskList,
-    Timestamp, Title,
+    Change, Edit, Filter, Guard, Mutation, Rejection, RequestId, Revision, Task, TaskId, Timestamp,
+    Title,
 };
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -106,13 +109,37 @@ pub fn snapshot_update(of: &Task) -> proto::TaskUpdate {
     }
 }
 
-/// The mark that the snapshot of this list is complete.
-pub fn synced(list: &TaskList) -> proto::TaskUpdate {
+/// The mark that everything up to this revision of the list was sent.
+pub fn synced(list_id: &str, revision: Revision) -> proto::TaskUpdate {
     proto::TaskUpdate {
         action: "SYNCED".to_owned(),
-        revision: list.revision(),
-        list_id: list.list_id().to_string(),
+        revision,
+        list_id: list_id.to_owned(),
         ..Default::default()
+    }
+}
+
+/// The mark that everything up to this revision was sent, after a time without updates.
+pub fn progress(revision: Revision) -> proto::TaskUpdate {
+    proto::TaskUpdate { action: "PROGRESS".to_owned(), revision, ..Default::default() }
+}
+
+/// The wait without updates after which a PROGRESS is due.
+pub fn progress_interval(ms: i32) -> Result<Option<Duration>, Rejection> {
+    match u64::try_from(ms) {
+        Ok(0) => Ok(None),
+        Ok(positive) if (PROGRESS_INTERVAL_MS_MIN..=PROGRESS_INTERVAL_MS_MAX).contains(&ms) => {
+            Ok(Some(Duration::from_millis(positive)))
+        }
+        _ => Err(Rejection::ProgressInterval(ms)),
+    }
+}
+
+/// A revision that a request names.
+pub fn revision(field: &'static str, value: i64) -> Result<Revision, Rejection> {
+    match value {
+        0.. => Ok(value),
+        _ => Err(Rejection::NegativeRevision { field, value }),
     }
 }
 

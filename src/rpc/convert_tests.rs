@@ -173,9 +173,19 @@ fn the_marks_of_a_snapshot() {
         snapshot_update(&open_task()),
         proto::TaskUpdate { task: in_snapshot, ..mark("SNAPSHOT") }
     );
-    let list = TaskList::new("a-list".into(), [Arc::new(open_task())], 10);
     assert_eq!(
-        synced(&list),
+        synced("a-list", 9),
         proto::TaskUpdate { revision: 9, list_id: "a-list".to_owned(), ..mark("SYNCED") }
     );
+    assert_eq!(progress(9), proto::TaskUpdate { revision: 9, ..mark("PROGRESS") });
+}
+
+#[test]
+fn how_often_progress_may_be_asked_for() {
+    for (ms, interval) in [(0, None), (100, Some(100)), (60_000, Some(60_000))] {
+        assert_eq!(progress_interval(ms), Ok(interval.map(Duration::from_millis)));
+    }
+    for ms in [-1, 1, 99, 60_001, i32::MAX, i32::MIN] {
+        assert_eq!(progress_interval(ms), Err(Rejection::ProgressInterval(ms)));
+    }
 }

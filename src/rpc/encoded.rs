@@ -1,8 +1,8 @@
 use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, pb_de};
 use protobuf::Message;
 
-use super::methods::{GET_TASKS, WATCH_TASKS};
-use super::proto::{GetTasksRequest, WatchTasksRequest};
+use super::methods::{GET_TASKS, LIST_CHANGES, WATCH_TASKS};
+use super::proto::{GetTasksRequest, ListChangesRequest, WatchTasksRequest};
 
 /// A message as bytes. Clones share them, so that what goes to every watcher is
 /// encoded once.
@@ -13,6 +13,11 @@ impl Encoded {
     pub fn new(message: &impl Message) -> Encoded {
         // Writing to memory does not fail, and titles and listings have limits.
         let bytes = message.write_to_bytes().expect("a message of bounded size");
+        Encoded::from_bytes(bytes)
+    }
+
+    /// A message that is encoded already.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Encoded {
         Encoded(GrpcSlice::from(bytes))
     }
 
@@ -32,18 +37,17 @@ fn refuse(_: MessageReader) -> grpcio::Result<Encoded> {
     Err(Error::Codec("an encoded message is for sending only".into()))
 }
 
-/// `WatchTasks`, answered with updates that are encoded already.
-pub const WATCH_TASKS_ENCODED: Method<WatchTasksRequest, Encoded> = Method {
-    ty: WATCH_TASKS.ty,
-    name: WATCH_TASKS.name,
-    req_mar: Marshaller { ser: grpcio::pb_ser, de: pb_de },
-    resp_mar: ENCODED,
-};
+/// A method that answers with messages that are encoded already.
+const fn encoded<Req: protobuf::Message, Resp>(of: &Method<Req, Resp>) -> Method<Req, Encoded> {
+    let req_mar = Marshaller { ser: grpcio::pb_ser, de: pb_de };
+    Method { ty: of.ty, name: of.name, req_mar, resp_mar: ENCODED }
+}
 
-/// `GetTasks`, answered with a page that is encoded already, off the poll thread.
-pub const GET_TASKS_ENCODED: Method<GetTasksRequest, Encoded> = Method {
-    ty: GET_TASKS.ty,
-    name: GET_TASKS.name,
-    req_mar: Marshaller { ser: grpcio::pb_ser, de: pb_de },
-    resp_mar: ENCODED,
-};
+/// `WatchTasks`, answered with updates that all watchers share.
+pub const WATCH_TASKS_ENCODED: Method<WatchTasksRequest, Encoded> = encoded(&WATCH_TASKS);
+
+/// `GetTasks`, answered with a page that was encoded off the poll thread.
+pub const GET_TASKS_ENCODED: Method<GetTasksRequest, Encoded> = encoded(&GET_TASKS);
+
+/// `ListChanges`, likewise.
+pub const LIST_CHANGES_ENCODED: Method<ListChangesRequest, Encoded> = encoded(&LIST_CHANGES);

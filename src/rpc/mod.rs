@@ -1,16 +1,23 @@
 //! The wire: generated messages and method table, conversions, status codes.
 
+mod burst;
+mod changes;
 mod convert;
 mod encoded;
+mod encodings;
 mod json;
 mod page;
 mod status;
+mod token;
 
+pub use burst::{Burst, Packing};
+pub use changes::ChangesQuery;
 pub use convert::{
-    add_task, complete_task, delete_task, filter, reopen_task, reset, restore_task,
-    snapshot_update, synced, task, update, update_task,
+    add_task, complete_task, delete_task, filter, progress, progress_interval, reopen_task, reset,
+    restore_task, revision, synced, task, update_task,
 };
-pub use encoded::{Encoded, GET_TASKS_ENCODED, WATCH_TASKS_ENCODED};
+pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED};
+pub use encodings::Encodings;
 pub use json::json;
 pub use page::PageQuery;
 pub use status::{code, status};

@@ -1,13 +1,7 @@
-use protobuf::Message;
-
-use super::{convert, proto};
+use super::token::{self, token};
+use super::{Encoded, convert, encodings, proto};
 use crate::limits::{LISTING_BYTES_MAX, PAGE_BYTES_MAX, PAGE_TASKS_MAX};
-use crate::model::{Filter, Rejection, TaskId, TaskList};
-
-const TOKEN_VERSION: &str = "1";
-/// Bytes that a repeated message field adds to each task: the tag, and the length
-/// of a task below 2 MiB.
-const FIELD_BYTES: usize = 4;
+use crate::model::{Filter, Rejection, Revision, Task, TaskId, TaskList};
 
 /// A checked request for a page.
 #[derive(Debug, PartialEq)]
@@ -15,11 +9,13 @@ pub struct PageQuery {
     filter: Filter,
     /// Tasks at most; `None`: everything.
     tasks_max: Option<usize>,
+    /// The list as it was then.
+    at: Option<Revision>,
     from: Option<Place>,
 }
 
 /// Where a page ended: what a token holds.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Place {
     list_id: String,
     after: TaskId,
@@ -33,65 +29,123 @@ impl PageQuery {
             Ok(size) => Some(size.min(PAGE_TASKS_MAX)),
             Err(_) => return Err(Rejection::PageSize(request.page_size)),
         };
+        let at = request.at_revision.map(|at| convert::revision("at_revision", at)).transpose()?;
         let from = match request.page_token.as_str() {
             "" => None,
-            token => Some(place(token, filter).ok_or(Rejection::PageToken)?),
+            token => Some(place(token, filter, at).ok_or(Rejection::PageToken)?),
         };
-        Ok(PageQuery { filter, tasks_max, from })
+        Ok(PageQuery { filter, tasks_max, at, from })
     }
 
-    /// The page of this list. It goes by ids, which never change and only grow, so a
-    /// task that is there throughout is on one page, whatever changes in between.
-    pub fn answer(&self, list: &TaskList) -> Result<proto::GetTasksResponse, Rejection> {
-        let after = match &self.from {
-            None => 0,
-            Some(place) if *place.list_id == **list.list_id() => place.after,
-            Some(_) => return Err(Rejection::PageToken),
-        };
-        let mut response = proto::GetTasksResponse {
-            revision: list.revision(),
-            list_id: list.list_id().to_string(),
+    /// The same, in pages at any rate: a list of the past is read row by row.
+    pub fn in_pages(&self) -> PageQuery {
+        let tasks_max = Some(self.tasks_max.unwrap_or(PAGE_TASKS_MAX));
+        PageQuery { tasks_max, from: self.from.clone(), ..*self }
+    }
+
+    /// The revision whose list is asked for, if it is not the newest.
+    pub fn past(&self, list: &TaskList) -> Option<Revision> {
+        self.at.filter(|at| *at != list.revision())
+    }
+
+    pub fn filter(&self) -> Filter {
+        self.filter
+    }
+
+    /// Whether it asks for all tasks in one answer.
+    pub fn is_everything(&self) -> bool {
+        self.tasks_max.is_none() && self.from.is_none()
+    }
+
+    /// The id that the page begins after. Pages go by ids, which never change and only
+    /// grow, so a task that is there throughout is on one page, whatever changes in
+    /// between.
+    pub fn after(&self, list: &TaskList) -> Result<TaskId, Rejection> {
+        match &self.from {
+            None => Ok(0),
+            Some(place) if *place.list_id == **list.list_id() => Ok(place.after),
+            Some(_) => Err(Rejection::PageToken),
+        }
+    }
+
+    /// An empty page.
+    pub fn page(&self) -> Page<'_> {
+        Page { query: self, bytes: Vec::new(), tasks: 0, last: 0 }
+    }
+}
+
+/// A page in the making. Its tasks come in id order, from [`PageQuery::after`] on.
+pub struct Page<'a> {
+    query: &'a PageQuery,
+    bytes: Vec<u8>,
+    tasks: usize,
+    last: TaskId,
+}
+
+impl Page<'_> {
+    /// Adds a task, if the filter shows it. Returns `false` if the page was full.
+    pub fn push_task(&mut self, task: &Task) -> Result<bool, Rejection> {
+        if !self.query.filter.shows(task) {
+            return Ok(true);
+        }
+        self.push(task.id, &encodings::field(task))
+    }
+
+    /// Adds a task that is encoded already, and that the filter shows.
+    pub(super) fn push(&mut self, id: TaskId, field: &[u8]) -> Result<bool, Rejection> {
+        let bytes = self.bytes.len() + field.len();
+        let is_full = |max| self.tasks == max || bytes > PAGE_BYTES_MAX;
+        if self.query.tasks_max.is_some_and(is_full) {
+            return Ok(false);
+        }
+        if bytes > LISTING_BYTES_MAX {
+            return Err(Rejection::ListingTooLarge);
+        }
+        self.bytes.extend_from_slice(field);
+        self.tasks += 1;
+        self.last = id;
+        Ok(true)
+    }
+
+    /// What was looked at up to this id will not be looked at again.
+    pub fn skip_to(&mut self, id: TaskId) {
+        self.last = id;
+    }
+
+    /// The answer; `more` says whether tasks are left for another page.
+    pub fn end(mut self, list_id: &str, revision: Revision, more: bool) -> Encoded {
+        let query = || query(self.query.filter, self.query.at);
+        let rest = proto::GetTasksResponse {
+            next_page_token: if more { token(list_id, &query(), self.last) } else { String::new() },
+            revision,
+            list_id: list_id.to_owned(),
             ..Default::default()
         };
-        let mut bytes = 0;
-        for task in list.after(after).filter(|task| self.filter.shows(task)) {
-            let task = convert::task(task);
-            bytes += task.compute_size() as usize + FIELD_BYTES;
-            let full = |max| response.tasks.len() == max || bytes > PAGE_BYTES_MAX;
-            if self.tasks_max.is_some_and(full) {
-                let last = response.tasks.last().map_or(after, |task| task.id);
-                response.next_page_token = token(list.list_id(), self.filter, last);
-                break;
-            }
-            if bytes > LISTING_BYTES_MAX {
-                return Err(Rejection::ListingTooLarge);
-            }
-            response.tasks.push(task);
-        }
-        Ok(response)
+        // A message's fields may come in any order, and in pieces.
+        self.bytes.extend_from_slice(Encoded::new(&rest).as_bytes());
+        Encoded::from_bytes(self.bytes)
     }
 }
 
-/// `1.LIST_ID.FILTER.LAST_ID.CHECKSUM`
-fn token(list_id: &str, filter: Filter, last: TaskId) -> String {
-    let body = format!("{TOKEN_VERSION}.{list_id}.{filter:?}.{last}");
-    format!("{body}.{:08x}", crc32fast::hash(body.as_bytes()))
+/// What all pages of a listing have in common.
+fn query(filter: Filter, at: Option<Revision>) -> String {
+    match at {
+        None => format!("{filter:?}"),
+        Some(at) => format!("{filter:?}@{at}"),
+    }
 }
 
-/// `None` for a token that was mangled, or made for another filter.
-fn place(text: &str, filter: Filter) -> Option<Place> {
-    let (body, _checksum) = text.rsplit_once('.')?;
-    let mut parts = body.splitn(4, '.').skip(1);
-    let list_id = parts.next()?.to_owned();
-    let after = parts.nth(1)?.parse().ok()?;
-    // Made again from its parts, it must be the same to the letter.
-    (token(&list_id, filter, after) == text).then_some(Place { list_id, after })
+fn place(token: &str, filter: Filter, at: Option<Revision>) -> Option<Place> {
+    let (list_id, last) = token::place(token, &query(filter, at))?;
+    Some(Place { list_id, after: TaskId::try_from(last).ok()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Task, Timestamp, Title};
+    use crate::model::{Timestamp, Title};
+    use crate::rpc::Encodings;
+    use protobuf::Message;
 
     fn list(list_id: &str, tasks: i32, title: &str) -> TaskList {
         let tasks = (1..=tasks).map(|id| {
@@ -114,13 +168,14 @@ mod tests {
         page_size: i32,
         page_token: &str,
     ) -> Result<proto::GetTasksResponse, Rejection> {
-        PageQuery::new(&proto::GetTasksRequest {
+        let query = PageQuery::new(&proto::GetTasksRequest {
             filter: filter.into(),
             page_size,
             page_token: page_token.to_owned(),
             ..Default::default()
-        })?
-        .answer(list)
+        })?;
+        let answer = Encodings::default().answer(&query, list)?;
+        Ok(proto::GetTasksResponse::parse_from_bytes(answer.as_bytes()).unwrap())
     }
 
     /// The ids of each page, `1 2 | 3`.
@@ -197,7 +252,15 @@ mod tests {
             refused(&list, proto::Filter::LIVE, &String::from_utf8(mangled).unwrap());
             refused(&list, proto::Filter::LIVE, &good[..at.max(1)]);
         }
-        for token in [".", "....", "1.l.Live.-99999999999.00000000", "é", &format!("{good}x")] {
+        for token in [
+            ".",
+            "....",
+            "1.l.Live.-99999999999.00000000",
+            &token("l", "Live", -1),
+            &token("l", "Live", i32::MIN),
+            "é",
+            &format!("{good}x"),
+        ] {
             refused(&list, proto::Filter::LIVE, token);
         }
     }

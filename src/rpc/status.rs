@@ -16,18 +16,27 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         | Rejection::NothingToUpdate
         | Rejection::Filter(_)
         | Rejection::PageSize(_)
-        | Rejection::PageToken => RpcStatusCode::INVALID_ARGUMENT,
+        | Rejection::PageToken
+        | Rejection::NegativeRevision { .. }
+        | Rejection::ProgressInterval(_)
+        | Rejection::UpdatesPerMessage(_) => RpcStatusCode::INVALID_ARGUMENT,
         Rejection::NotFound(_) => RpcStatusCode::NOT_FOUND,
         Rejection::RevisionMismatch { .. } => RpcStatusCode::ABORTED,
         Rejection::Deleted(_) => RpcStatusCode::FAILED_PRECONDITION,
+        Rejection::HistoryGone { .. }
+        | Rejection::RevisionToCome { .. }
+        | Rejection::OtherList { .. } => RpcStatusCode::OUT_OF_RANGE,
         Rejection::TooManyTasks { .. }
         | Rejection::IdsExhausted
         | Rejection::NoSpace
         | Rejection::QueueFull { .. }
-        | Rejection::WatcherTooSlow { .. }
+        | Rejection::WatcherStalled { .. }
+        | Rejection::SnapshotNotTaken { .. }
         | Rejection::TooManyWatchers { .. }
         | Rejection::ListingTooLarge
-        | Rejection::ListingsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
+        | Rejection::ListingsPending
+        | Rejection::StreamsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
+        Rejection::Unreadable => RpcStatusCode::INTERNAL,
         Rejection::Expired => RpcStatusCode::DEADLINE_EXCEEDED,
         Rejection::StoreBusy | Rejection::ShuttingDown | Rejection::OutcomeUnknown => {
             RpcStatusCode::UNAVAILABLE
@@ -62,6 +71,12 @@ mod tests {
             Filter(_), Filter(9), "INVALID_ARGUMENT";
             PageSize(_), PageSize(-1), "INVALID_ARGUMENT";
             PageToken, PageToken, "INVALID_ARGUMENT";
+            NegativeRevision { .. }, NegativeRevision { field: "f", value: -1 }, "INVALID_ARGUMENT";
+            ProgressInterval(_), ProgressInterval(99), "INVALID_ARGUMENT";
+            UpdatesPerMessage(_), UpdatesPerMessage(-1), "INVALID_ARGUMENT";
+            HistoryGone { .. }, HistoryGone { asked: 1, compacted: 2 }, "OUT_OF_RANGE";
+            RevisionToCome { .. }, RevisionToCome { asked: 2, current: 1 }, "OUT_OF_RANGE";
+            OtherList { .. }, OtherList { asked: "a".into(), actual: "b".into() }, "OUT_OF_RANGE";
             NotFound(_), NotFound(7), "NOT_FOUND";
             RevisionMismatch { .. }, RevisionMismatch { id: 1, expected: 2, actual: 3 }, "ABORTED";
             Deleted(_), Deleted(1), "FAILED_PRECONDITION";
@@ -69,12 +84,15 @@ mod tests {
             IdsExhausted, IdsExhausted, "RESOURCE_EXHAUSTED";
             NoSpace, NoSpace, "RESOURCE_EXHAUSTED";
             QueueFull { .. }, QueueFull { max: 1 }, "RESOURCE_EXHAUSTED";
-            WatcherTooSlow { .. }, WatcherTooSlow { max: 1 }, "RESOURCE_EXHAUSTED";
+            WatcherStalled { .. }, WatcherStalled { seconds: 1 }, "RESOURCE_EXHAUSTED";
+            SnapshotNotTaken { .. }, SnapshotNotTaken { seconds: 1 }, "RESOURCE_EXHAUSTED";
+            Unreadable, Unreadable, "INTERNAL";
             Expired, Expired, "DEADLINE_EXCEEDED";
             ShuttingDown, ShuttingDown, "UNAVAILABLE";
             TooManyWatchers { .. }, TooManyWatchers { max: 1 }, "RESOURCE_EXHAUSTED";
             ListingTooLarge, ListingTooLarge, "RESOURCE_EXHAUSTED";
             ListingsPending, ListingsPending, "RESOURCE_EXHAUSTED";
+            StreamsPending, StreamsPending, "RESOURCE_EXHAUSTED";
             StoreBusy, StoreBusy, "UNAVAILABLE";
             OutcomeUnknown, OutcomeUnknown, "UNAVAILABLE";
         ];

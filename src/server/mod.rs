@@ -1,10 +1,17 @@
 //! `todod` without its command line: handlers, delivery, startup, ordered shutdown.
 
+mod blocks;
+mod catch_up;
+mod feed;
+mod large_call;
 mod listen;
+mod listing;
 mod outbox;
+mod past;
 mod reader;
 mod service;
 mod snapshot;
+mod wakes;
 mod watch;
 
 pub use listen::{ListenAddress, ListenError};
@@ -27,12 +34,13 @@ use crate::limits::{
     SHUTDOWN_END, SHUTDOWN_GRACE,
 };
 use crate::model::Timestamp;
-use crate::rpc::{self, Encoded};
+use crate::rpc::Burst;
 use crate::state::{self, Fatal, Hooks, Limits, StateThread};
 use crate::store::Store;
 use outbox::Outbox;
 use reader::{Reader, ReaderThread};
 use service::Handlers;
+use wakes::PacerThread;
 
 /// A running server. Drop it on the thread that started it, never on a poll thread.
 pub struct Server {
@@ -41,6 +49,7 @@ pub struct Server {
     state: StateThread,
     reader: ReaderThread,
     outbox: Outbox,
+    pacer: PacerThread,
     transport: Transport,
 }
 
@@ -83,20 +92,21 @@ impl Server {
         listen: &[ListenAddress],
     ) -> Result<Server, StartError> {
         ListenAddress::check_all(listen)?;
-        let (outbox, pump) = outbox::outbox();
-        let turn_done = outbox.clone();
+        let (outbox, pump, pacer) = outbox::outbox()?;
+        let (turn_done, wakes) = (outbox.clone(), outbox.wakes().clone());
         let hooks = Hooks {
-            encode: |change| Encoded::new(&rpc::update(change)),
+            encode: |changes| Arc::new(Burst::new(changes.iter().copied())),
+            delivering: Box::new(move || wakes.are_waiting()),
             turn_done: Box::new(move || turn_done.flush()),
             clock: now,
         };
-        let (handle, state) = state::spawn(store, limits, hooks)?;
-        let (reader, reader_thread) = Reader::start(outbox.clone())?;
+        let (handle, state, history) = state::spawn(store, limits, hooks)?;
+        let (reader, reader_thread) = Reader::start(history, outbox.clone())?;
         let (env, poll_thread_ended) = environment();
         let spawner = Client::new(Channel::lame(env.clone(), ""));
         spawner.spawn(pump);
         let handlers = Handlers { state: handle, reader, outbox: outbox.clone() };
-        let mut server = build(&env, &handlers)?;
+        let mut server = transport(&env).register_service(service::service(&handlers)).build()?;
         let mut sockets = Vec::new();
         let addresses = listen
             .iter()
@@ -105,7 +115,7 @@ impl Server {
             .inspect_err(|_| sockets.iter().for_each(remove_socket))?;
         server.start();
         let transport = Transport { server, spawner, env, poll_thread_ended };
-        Ok(Server { addresses, sockets, state, reader: reader_thread, outbox, transport })
+        Ok(Server { addresses, sockets, state, reader: reader_thread, outbox, pacer, transport })
     }
 
     /// Where it listens; ports that were 0 are the ones that were picked.
@@ -121,15 +131,17 @@ impl Server {
     /// Takes no more calls, ends watches with UNAVAILABLE, finishes what is queued,
     /// closes the store. Calls that take longer than [`SHUTDOWN_GRACE`] are cancelled.
     pub fn shutdown(self) -> Result<(), Fatal> {
-        let Server { addresses: _, sockets, state, reader, outbox, mut transport } = self;
+        let Server { addresses: _, sockets, state, reader, outbox, pacer, mut transport } = self;
         let shutdown = transport.server.shutdown();
         let (done, finished) = bounded(1);
         transport.spawner.spawn(async move {
             let _ = shutdown.await;
             let _ = done.send(());
         });
-        let result = state.stop();
+        let stopped = state.stop();
         reader.stop();
+        // Last of those who have it open, so that nothing is left beside the database.
+        let result = stopped.and_then(|store| Ok(store.close()?));
         outbox.flush();
         if finished.recv_timeout(SHUTDOWN_GRACE).is_err() {
             log::warn!("clients are still connected after {SHUTDOWN_GRACE:?}: cutting them off");
@@ -138,6 +150,7 @@ impl Server {
         }
         outbox.close();
         transport.end();
+        pacer.join();
         sockets.iter().for_each(remove_socket);
         result
     }
@@ -167,7 +180,8 @@ fn environment() -> (Arc<Environment>, Receiver<()>) {
     (Arc::new(env), poll_thread_ended)
 }
 
-fn build(env: &Arc<Environment>, handlers: &Handlers) -> grpcio::Result<grpcio::Server> {
+/// A server of the transport with this program's settings, and no service yet.
+pub fn transport(env: &Arc<Environment>) -> ServerBuilder {
     let channel_args = ChannelBuilder::new(env.clone())
         // By default a second server would share the port, silently.
         .reuse_port(false)
@@ -179,11 +193,7 @@ fn build(env: &Arc<Environment>, handlers: &Handlers) -> grpcio::Result<grpcio::
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
         .keepalive_permit_without_calls(true)
         .build_args();
-    ServerBuilder::new(env.clone())
-        .channel_args(channel_args)
-        .requests_slot_per_cq(REQUEST_SLOTS)
-        .register_service(service::service(handlers))
-        .build()
+    ServerBuilder::new(env.clone()).channel_args(channel_args).requests_slot_per_cq(REQUEST_SLOTS)
 }
 
 /// Binds, and says where: a port 0 becomes the one that was picked.

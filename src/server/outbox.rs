@@ -1,39 +1,47 @@
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
 use grpcio::{RpcStatus, UnarySink, UnarySinkResult};
 
+use super::wakes::{PacerThread, Slices, Wakes};
+
 /// Work that other threads have for the poll thread.
 ///
 /// Completing a call from another thread costs a wake through the C core each time;
 /// here everybody pushes, and one [`Outbox::flush`] per turn wakes the pump, which
-/// does it all on the poll thread. The queue is unbounded in itself: it holds at
-/// most one entry per queued call or watch, and those have limits.
+/// does it all on the poll thread. The queue of calls is unbounded in itself: it holds at
+/// most one entry per queued call, and those have a limit.
 #[derive(Clone)]
 pub struct Outbox {
-    work: Sender<Work>,
+    calls: Sender<Finish>,
+    wakes: Wakes,
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    pump: AtomicWaker,
+    pump: Arc<AtomicWaker>,
     closed: AtomicBool,
     /// Bytes of large answers that clients have not taken.
     pending_bytes: Arc<AtomicUsize>,
 }
 
-enum Work {
-    /// Completes a call. What it returns must be kept until it resolves: dropping it
+/// A call that has its answer.
+pub trait Answered: Send {
+    /// Completes the call. What this returns must be kept until it resolves: dropping it
     /// cancels the call.
-    Finish(Box<dyn FnOnce() -> UnarySinkResult + Send>, Option<Held>),
-    /// Polls a watch stream that has something to send.
-    Wake(Waker),
+    fn complete(self: Box<Self>) -> UnarySinkResult;
+}
+
+struct Finish {
+    call: Box<dyn Answered>,
+    held: Option<Held>,
 }
 
 /// Bytes of an answer, counted until the call is over.
@@ -50,7 +58,8 @@ impl Drop for Held {
 
 /// The future that does the work, for the life of the server.
 pub struct Pump {
-    work: Receiver<Work>,
+    calls: Receiver<Finish>,
+    slices: Slices,
     finishing: FuturesUnordered<Finishing>,
     shared: Arc<Shared>,
 }
@@ -60,11 +69,13 @@ struct Finishing {
     _held: Option<Held>,
 }
 
-pub fn outbox() -> (Outbox, Pump) {
-    let (work, receiver) = unbounded();
-    let shared = Arc::new(Shared::default());
-    let pump = Pump { work: receiver, finishing: FuturesUnordered::new(), shared: shared.clone() };
-    (Outbox { work, shared }, pump)
+pub fn outbox() -> io::Result<(Outbox, Pump, PacerThread)> {
+    let (calls, call_queue) = unbounded();
+    let shared = Arc::<Shared>::default();
+    let (wakes, slices, pacer) = Wakes::start(shared.pump.clone())?;
+    let finishing = FuturesUnordered::new();
+    let pump = Pump { calls: call_queue, slices, finishing, shared: shared.clone() };
+    Ok((Outbox { calls, wakes, shared }, pump, pacer))
 }
 
 impl Outbox {
@@ -74,7 +85,12 @@ impl Outbox {
         sink: UnarySink<T>,
         response: impl FnOnce() -> Result<T, RpcStatus> + Send + 'static,
     ) {
-        self.push(Work::Finish(complete(sink, response), None));
+        self.push(Finish { call: Box::new(Response { sink, response }), held: None });
+    }
+
+    /// Completes the call, on the poll thread.
+    pub fn complete(&self, call: Box<dyn Answered>) {
+        self.push(Finish { call, held: None });
     }
 
     /// Completes the call with a large answer, whose bytes count as pending until the
@@ -82,13 +98,19 @@ impl Outbox {
     pub fn finish_large<T: Send + 'static>(&self, sink: UnarySink<T>, bytes: usize, answer: T) {
         let total = self.shared.pending_bytes.clone();
         total.fetch_add(bytes, Ordering::Relaxed);
-        let held = Held { bytes, total };
-        self.push(Work::Finish(complete(sink, move || Ok(answer)), Some(held)));
+        let held = Some(Held { bytes, total });
+        let response = move || Ok(answer);
+        self.push(Finish { call: Box::new(Response { sink, response }), held });
     }
 
     /// Bytes of large answers that clients have not taken.
     pub fn pending_bytes(&self) -> usize {
         self.shared.pending_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The queue of the watch streams, which the pump serves, too.
+    pub fn wakes(&self) -> &Wakes {
+        &self.wakes
     }
 
     /// Wakes the pump: once for all that was pushed before.
@@ -102,20 +124,28 @@ impl Outbox {
         self.flush();
     }
 
-    fn push(&self, work: Work) {
+    fn push(&self, finish: Finish) {
         // Fails only when the pump has ended, and with it every call.
-        let _ = self.work.send(work);
+        let _ = self.calls.send(finish);
     }
 }
 
-fn complete<T: 'static>(
+struct Response<T, R> {
     sink: UnarySink<T>,
-    response: impl FnOnce() -> Result<T, RpcStatus> + Send + 'static,
-) -> Box<dyn FnOnce() -> UnarySinkResult + Send> {
-    Box::new(move || match response() {
-        Ok(response) => sink.success(response),
-        Err(status) => sink.fail(status),
-    })
+    response: R,
+}
+
+impl<T, R> Answered for Response<T, R>
+where
+    R: FnOnce() -> Result<T, RpcStatus> + Send,
+{
+    fn complete(self: Box<Self>) -> UnarySinkResult {
+        let Response { sink, response } = *self;
+        match response() {
+            Ok(response) => sink.success(response),
+            Err(status) => sink.fail(status),
+        }
+    }
 }
 
 impl Future for Pump {
@@ -127,14 +157,10 @@ impl Future for Pump {
         if self.shared.closed.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
-        while let Ok(work) = self.work.try_recv() {
-            match work {
-                Work::Finish(finish, held) => {
-                    self.finishing.push(Finishing { result: finish(), _held: held });
-                }
-                Work::Wake(stream) => stream.wake(),
-            }
+        while let Ok(Finish { call, held }) = self.calls.try_recv() {
+            self.finishing.push(Finishing { result: call.complete(), _held: held });
         }
+        self.slices.next();
         // Whether a client still took its answer is the client's affair.
         while let Poll::Ready(Some(())) = Pin::new(&mut self.finishing).poll_next(cx) {}
         Poll::Pending
@@ -146,30 +172,5 @@ impl Future for Finishing {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.result).poll(cx).map(drop)
-    }
-}
-
-/// Wakes one watch stream, through the outbox: the pump wakes it on the poll thread.
-#[derive(Clone)]
-pub struct Signal {
-    stream: Arc<AtomicWaker>,
-    outbox: Outbox,
-}
-
-impl Signal {
-    pub fn new(outbox: Outbox) -> Signal {
-        Signal { stream: Arc::default(), outbox }
-    }
-
-    /// Takes effect with the next [`Outbox::flush`].
-    pub fn raise(&self) {
-        if let Some(waker) = self.stream.take() {
-            self.outbox.push(Work::Wake(waker));
-        }
-    }
-
-    /// Whom to wake. Register before looking for what the signal announces.
-    pub fn register(&self, stream: &Waker) {
-        self.stream.register(stream);
     }
 }

@@ -1,23 +1,25 @@
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select};
-use grpcio::{Deadline, UnarySink};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select, unbounded};
 
-use super::outbox::{Outbox, Signal};
-use crate::limits::{
-    LISTINGS_PENDING_BYTES_MAX, READS_MAX, SNAPSHOT_PIECE_SCANNED, SNAPSHOT_PIECE_TASKS,
-};
-use crate::model::{Filter, Rejection, TaskId, TaskList};
-use crate::rpc::{self, Encoded, PageQuery, status};
+use super::blocks::Blocks;
+use super::outbox::Outbox;
+use super::wakes::Signal;
+use crate::limits::{READS_MAX, STRETCHES_BYTES_MAX};
+use crate::model::Rejection;
+use crate::rpc::Encodings;
+use crate::state::HistoryReader;
 
-/// Builds listings and snapshots on a thread of its own: a long one would hold up the
-/// poll thread, and the state thread even more.
+/// Reads lists and history on a thread of its own: a long read would hold up the poll
+/// thread, and the state thread even more.
 #[derive(Clone)]
 pub struct Reader {
-    reads: Sender<Read>,
-    outbox: Outbox,
+    calls: Sender<Read>,
+    /// Unbounded, but there is at most one entry a watch.
+    watches: Sender<Read>,
 }
 
 /// The running reader thread.
@@ -27,57 +29,77 @@ pub struct ReaderThread {
     thread: JoinHandle<()>,
 }
 
-/// What to build.
-pub enum Read {
-    Listing(Listing),
-    Piece(PieceRequest),
+/// What is read from, by the reader thread alone.
+pub struct Reading {
+    pub history: HistoryReader,
+    pub blocks: Blocks,
+    pub encodings: Encodings,
+    pub pending: Pending,
 }
 
-/// A page, or everything, for one call.
-pub struct Listing {
-    pub list: TaskList,
-    pub query: PageQuery,
-    pub sink: UnarySink<Encoded>,
-    pub deadline: Deadline,
+/// What streams have not sent yet of what was read for them.
+#[derive(Default)]
+pub struct Pending {
+    pub bytes: Arc<AtomicUsize>,
 }
 
-/// The next piece of a snapshot, for one stream.
-pub struct PieceRequest {
-    pub list: TaskList,
-    pub filter: Filter,
-    pub after: TaskId,
-    pub to: Sender<Result<Piece, Rejection>>,
-    pub signal: Signal,
+impl Pending {
+    /// Refuses more when there is much already: the stream ends, and goes on later.
+    pub fn check(&self) -> Result<(), Rejection> {
+        match self.bytes.load(Ordering::Relaxed) > STRETCHES_BYTES_MAX {
+            true => Err(Rejection::StreamsPending),
+            false => Ok(()),
+        }
+    }
 }
 
-/// A piece of a snapshot.
-pub struct Piece {
-    pub frames: VecDeque<Encoded>,
-    /// Where the next piece begins; `None` after the last.
-    pub next: Option<TaskId>,
-}
+/// One read, or why there is none.
+type Read = Box<dyn FnOnce(Result<&mut Reading, Rejection>) + Send>;
 
 impl Reader {
-    pub fn start(outbox: Outbox) -> io::Result<(Reader, ReaderThread)> {
-        let (reads, queue) = bounded(READS_MAX);
+    pub fn start(history: HistoryReader, outbox: Outbox) -> io::Result<(Reader, ReaderThread)> {
+        let (calls, call_queue) = bounded(READS_MAX);
+        let (watches, watch_queue) = unbounded();
         let (stop, stopped) = bounded(0);
-        let answers = outbox.clone();
+        let reading = Reading {
+            history,
+            blocks: Blocks::default(),
+            encodings: Encodings::default(),
+            pending: Pending::default(),
+        };
         let thread = Builder::new()
             .name("reader".to_owned())
-            .spawn(move || run(&queue, &answers, &stopped))?;
-        Ok((Reader { reads, outbox }, ReaderThread { stop, thread }))
+            .spawn(move || run(reading, [&call_queue, &watch_queue], &stopped, &outbox))?;
+        Ok((Reader { calls, watches }, ReaderThread { stop, thread }))
     }
 
-    pub fn submit(&self, read: Read) {
-        match self.reads.try_send(read) {
-            Ok(()) => {}
-            Err(TrySendError::Full(read)) => {
-                read.refuse(Rejection::QueueFull { max: READS_MAX }, &self.outbox);
-            }
-            Err(TrySendError::Disconnected(read)) => {
-                read.refuse(Rejection::ShuttingDown, &self.outbox);
-            }
-        }
+    /// Reads for a call, which `read` completes in any case.
+    pub fn call(&self, read: impl FnOnce(Result<&mut Reading, Rejection>) + Send + 'static) {
+        let (read, why) = match self.calls.try_send(Box::new(read)) {
+            Ok(()) => return,
+            Err(TrySendError::Full(read)) => (read, Rejection::QueueFull { max: READS_MAX }),
+            Err(TrySendError::Disconnected(read)) => (read, Rejection::ShuttingDown),
+        };
+        read(Err(why));
+    }
+
+    /// Reads for a watch. The signal is raised when the answer is there; if it
+    /// disconnects, the server is shutting down.
+    pub fn watch<T: Send + 'static>(
+        &self,
+        signal: &Signal,
+        read: impl FnOnce(&mut Reading) -> Result<T, Rejection> + Send + 'static,
+    ) -> Receiver<Result<T, Rejection>> {
+        let (to, answer) = bounded(1);
+        let signal = signal.clone();
+        let read: Read = Box::new(move |reading| {
+            // Fails only when the stream's client is gone.
+            let _ = to.send(reading.and_then(read));
+            signal.raise();
+        });
+        // Fails only when the thread is gone: then the answer disconnects.
+        let _ = self.watches.send(read);
+        answer
     }
 }
 
@@ -90,76 +112,25 @@ impl ReaderThread {
     }
 }
 
-fn run(queue: &Receiver<Read>, outbox: &Outbox, stopped: &Receiver<()>) {
+fn run(
+    mut reading: Reading,
+    queues: [&Receiver<Read>; 2],
+    stopped: &Receiver<()>,
+    outbox: &Outbox,
+) {
+    let [calls, watches] = queues;
     while stopped.try_recv() != Err(TryRecvError::Disconnected) {
-        select! {
-            recv(queue) -> read => match read {
-                Ok(read) => read.answer(outbox),
-                Err(_) => return,
-            },
-            recv(stopped) -> _ => {}
-        }
+        let read = select! {
+            recv(calls) -> read => read,
+            recv(watches) -> read => read,
+            recv(stopped) -> _ => continue,
+        };
+        let Ok(read) = read else { return };
+        read(Ok(&mut reading));
         outbox.flush();
     }
-    for read in queue.try_iter() {
-        read.refuse(Rejection::ShuttingDown, outbox);
+    for read in calls.try_iter().chain(watches.try_iter()) {
+        read(Err(Rejection::ShuttingDown));
     }
     outbox.flush();
-}
-
-impl Read {
-    fn answer(self, outbox: &Outbox) {
-        match self {
-            Read::Listing(listing) => listing.answer(outbox),
-            Read::Piece(request) => request.answer(),
-        }
-    }
-
-    fn refuse(self, why: Rejection, outbox: &Outbox) {
-        match self {
-            Read::Listing(listing) => outbox.finish(listing.sink, move || Err(status(&why))),
-            Read::Piece(request) => request.give(Err(why)),
-        }
-    }
-}
-
-impl Listing {
-    fn answer(self, outbox: &Outbox) {
-        let page = if self.deadline.exceeded() {
-            Err(Rejection::Expired)
-        } else if outbox.pending_bytes() > LISTINGS_PENDING_BYTES_MAX {
-            Err(Rejection::ListingsPending)
-        } else {
-            self.query.answer(&self.list)
-        };
-        match page {
-            Ok(page) => {
-                let page = Encoded::new(&page);
-                outbox.finish_large(self.sink, page.as_bytes().len(), page);
-            }
-            Err(why) => outbox.finish(self.sink, move || Err(status(&why))),
-        }
-    }
-}
-
-impl PieceRequest {
-    fn answer(self) {
-        let mut piece = Piece { frames: VecDeque::new(), next: None };
-        for (scanned, task) in self.list.after(self.after).enumerate() {
-            if scanned == SNAPSHOT_PIECE_SCANNED || piece.frames.len() == SNAPSHOT_PIECE_TASKS {
-                piece.next = Some(task.id - 1);
-                break;
-            }
-            if self.filter.shows(task) {
-                piece.frames.push_back(Encoded::new(&rpc::snapshot_update(task)));
-            }
-        }
-        self.give(Ok(piece));
-    }
-
-    fn give(self, piece: Result<Piece, Rejection>) {
-        // Fails only when the stream's client is gone.
-        let _ = self.to.send(piece);
-        self.signal.raise();
-    }
 }

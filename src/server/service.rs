@@ -1,20 +1,23 @@
 use std::sync::Arc;
 
-use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink};
+use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, UnarySinkResult};
 
-use super::outbox::Outbox;
-use super::reader::{Listing, Read, Reader};
-use super::watch;
-use crate::model::{Guard, Mutation, Rejection, Task, TaskId, TaskList};
+use super::feed::Sending;
+use super::large_call::LargeCall;
+use super::outbox::{Answered, Outbox};
+use super::reader::{Reader, Reading};
+use super::wakes::Signal;
+use super::{listing, watch};
+use crate::model::{Guard, Mutation, Rejection, Task, TaskId};
 use crate::rpc::proto::{self, *};
-use crate::rpc::{self, Encoded, PageQuery, methods, status};
-use crate::state::{Answer, Command, Reply, StateHandle, WatchStart};
+use crate::rpc::{self, Burst, ChangesQuery, Encoded, Packing, PageQuery, methods, status};
+use crate::state::{Answer, Command, Reply, Snapshot, StateHandle, WatchFrom, WatchStart};
 
 /// What the handlers share. They run on the poll thread: they convert, ask the state
 /// thread, and are done.
 #[derive(Clone)]
 pub struct Handlers {
-    pub state: StateHandle<Encoded>,
+    pub state: StateHandle<Arc<Burst>>,
     pub reader: Reader,
     pub outbox: Outbox,
 }
@@ -45,16 +48,21 @@ pub fn service(handlers: &Handlers) -> Service {
     calls = h.mutation(calls, &methods::RESTORE_TASK, rpc::restore_task, |task| {
         RestoreTaskResponse { task, ..Default::default() }
     });
-    let (get, list, watch) = (h.clone(), h.clone(), h.clone());
+    let (get, list, changes, watch) = (h.clone(), h.clone(), h.clone(), h.clone());
     calls
         .add_unary_handler(&methods::GET_TASK, move |ctx, request, sink| {
             get.get_task(ctx.deadline(), request.task_id, sink);
         })
         .add_unary_handler(&rpc::GET_TASKS_ENCODED, move |ctx, request, sink| {
-            list.get_tasks(ctx.deadline(), &request, sink);
+            let call = LargeCall { sink, deadline: ctx.deadline() };
+            list.read(call, PageQuery::new(&request), listing::tasks);
+        })
+        .add_unary_handler(&rpc::LIST_CHANGES_ENCODED, move |ctx, request, sink| {
+            let call = LargeCall { sink, deadline: ctx.deadline() };
+            changes.read(call, ChangesQuery::new(&request), listing::changes);
         })
         .add_server_streaming_handler(&rpc::WATCH_TASKS_ENCODED, move |ctx, request, sink| {
-            watch.watch_tasks(&ctx, &request, sink);
+            watch.watch_tasks(&ctx, request, sink);
         })
         .build()
 }
@@ -83,35 +91,38 @@ impl Handlers {
     }
 
     fn get_task(&self, deadline: Deadline, id: TaskId, sink: UnarySink<GetTaskResponse>) {
-        let answer = move |list: TaskList| {
-            let task = Some(rpc::task(list.get(id)?)).into();
+        let answer = move |snapshot: Snapshot| {
+            let task = Some(rpc::task(snapshot.list.get(id)?)).into();
             Ok(GetTaskResponse { task, ..Default::default() })
         };
         self.submit(Command::Snapshot { reply: self.reply(deadline, sink, answer) });
     }
 
-    fn get_tasks(&self, deadline: Deadline, request: &GetTasksRequest, sink: UnarySink<Encoded>) {
-        match PageQuery::new(request) {
+    /// A call that the reader thread answers from the list as it is.
+    fn read<Q: Send + 'static>(&self, call: LargeCall, query: Result<Q, Rejection>, page: Page<Q>) {
+        match query {
             Ok(query) => {
-                let listing = ListingAnswer { query, sink, deadline, handlers: self.clone() };
-                self.submit(Command::Snapshot { reply: Reply::new(listing) });
+                let handlers = self.clone();
+                let reply = Reply::new(ReadAnswer { query, call, page, handlers });
+                self.submit(Command::Snapshot { reply });
             }
-            Err(bad_input) => self.refuse(sink, bad_input),
+            Err(bad_input) => self.refuse(call.sink, bad_input),
         }
     }
 
     fn watch_tasks(
         &self,
         ctx: &RpcContext<'_>,
-        request: &WatchTasksRequest,
+        request: WatchTasksRequest,
         sink: grpcio::ServerStreamingSink<Encoded>,
     ) {
-        match rpc::filter(request.filter) {
-            Ok(filter) => {
-                let start = WatchStart { filter, snapshot: request.snapshot };
-                let (state, reader, outbox) =
-                    (self.state.clone(), self.reader.clone(), self.outbox.clone());
-                ctx.spawn(watch::serve(state, reader, outbox, start, ctx.deadline(), sink));
+        let packing = Packing::new(request.max_updates_per_message);
+        match packing.and_then(|packing| Ok((packing, watch_start(request)?))) {
+            Ok((packing, start)) => {
+                let (reader, signal) =
+                    (self.reader.clone(), Signal::new(self.outbox.wakes().clone()));
+                let how = Sending { packing, progress: start.progress, reader, signal };
+                ctx.spawn(watch::serve(self.state.clone(), start, how, ctx.deadline(), sink));
             }
             Err(bad_input) => ctx.spawn(async move {
                 let _ = sink.fail(status(&bad_input)).await;
@@ -119,7 +130,7 @@ impl Handlers {
         }
     }
 
-    fn submit(&self, command: Command<Encoded>) {
+    fn submit(&self, command: Command<Arc<Burst>>) {
         if !self.state.submit(command) {
             // It was answered at once, not in a turn that wakes the pump.
             self.outbox.flush();
@@ -138,18 +149,21 @@ impl Handlers {
         sink: UnarySink<Resp>,
         response: impl FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
     ) -> Reply<T> {
-        Reply::new(UnaryAnswer { deadline, sink, outbox: self.outbox.clone(), response })
+        let outbox = self.outbox.clone();
+        Reply::new(UnaryAnswer { deadline, sink, outbox, response, answer: None })
     }
 }
 
-struct UnaryAnswer<Resp, R> {
+/// A call on its way to the state thread and back, in one box.
+struct UnaryAnswer<T, Resp, R> {
     deadline: Deadline,
     sink: UnarySink<Resp>,
     outbox: Outbox,
     response: R,
+    answer: Option<Result<T, Rejection>>,
 }
 
-impl<T, Resp, R> Answer<T> for UnaryAnswer<Resp, R>
+impl<T, Resp, R> Answer<T> for UnaryAnswer<T, Resp, R>
 where
     T: Send + 'static,
     Resp: 'static,
@@ -159,32 +173,66 @@ where
         self.deadline.exceeded()
     }
 
-    fn give(self: Box<Self>, answer: Result<T, Rejection>) {
-        let UnaryAnswer { sink, outbox, response, .. } = *self;
-        outbox.finish(sink, move || answer.and_then(response).map_err(|why| status(&why)));
+    fn give(mut self: Box<Self>, answer: Result<T, Rejection>) {
+        self.answer = Some(answer);
+        let outbox = self.outbox.clone();
+        outbox.complete(self);
     }
 }
 
-/// A listing, which goes on to the reader thread.
-struct ListingAnswer {
-    query: PageQuery,
-    sink: UnarySink<Encoded>,
-    deadline: Deadline,
+impl<T, Resp, R> Answered for UnaryAnswer<T, Resp, R>
+where
+    T: Send,
+    R: FnOnce(T) -> Result<Resp, Rejection> + Send,
+{
+    fn complete(self: Box<Self>) -> UnarySinkResult {
+        let UnaryAnswer { sink, response, answer, .. } = *self;
+        match answer.unwrap_or(Err(Rejection::OutcomeUnknown)).and_then(response) {
+            Ok(response) => sink.success(response),
+            Err(why) => sink.fail(status(&why)),
+        }
+    }
+}
+
+/// A call that goes on to the reader thread.
+struct ReadAnswer<Q> {
+    query: Q,
+    call: LargeCall,
+    page: Page<Q>,
     handlers: Handlers,
 }
 
-impl Answer<TaskList> for ListingAnswer {
+/// Makes the page that a query asks for.
+type Page<Q> = fn(&mut Reading, &Snapshot, &Q) -> Result<Encoded, Rejection>;
+
+impl<Q: Send + 'static> Answer<Snapshot> for ReadAnswer<Q> {
     fn expired(&self) -> bool {
-        self.deadline.exceeded()
+        self.call.deadline.exceeded()
     }
 
-    fn give(self: Box<Self>, answer: Result<TaskList, Rejection>) {
-        let ListingAnswer { query, sink, handlers, deadline } = *self;
+    fn give(self: Box<Self>, answer: Result<Snapshot, Rejection>) {
+        let ReadAnswer { query, call, page, handlers } = *self;
+        let Handlers { reader, outbox, .. } = handlers;
         match answer {
-            Ok(list) => {
-                handlers.reader.submit(Read::Listing(Listing { list, query, sink, deadline }));
-            }
-            Err(why) => handlers.outbox.finish(sink, move || Err(status(&why))),
+            Ok(snapshot) => reader.call(move |reading| {
+                call.answer(&outbox, || page(reading?, &snapshot, &query));
+            }),
+            Err(why) => call.refuse(why, &outbox),
         }
     }
+}
+
+fn watch_start(request: WatchTasksRequest) -> Result<WatchStart, Rejection> {
+    let from = match request.after_revision {
+        None if request.snapshot => WatchFrom::Snapshot,
+        None => WatchFrom::Now,
+        Some(revision) => WatchFrom::After {
+            revision: rpc::revision("after_revision", revision)?,
+            list_id: request.list_id,
+            else_snapshot: request.snapshot,
+        },
+    };
+    let filter = rpc::filter(request.filter)?;
+    let progress = rpc::progress_interval(request.progress_interval_ms)?;
+    Ok(WatchStart { filter, from, progress })
 }

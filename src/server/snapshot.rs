@@ -1,22 +1,24 @@
-use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::outbox::Signal;
-use super::reader::{Piece, PieceRequest, Read, Reader};
-use crate::model::{Filter, Rejection, TaskId, TaskList};
-use crate::rpc::{self, Encoded};
+use super::reader::Reader;
+use super::wakes::Signal;
+use crate::limits::{
+    SNAPSHOT_PIECE_SCANNED, SNAPSHOT_PIECE_TASKS, STRETCH_BYTES_MAX, UPDATE_BYTES,
+};
+use crate::model::{Filter, Rejection, Task, TaskId, TaskList};
+use crate::rpc::Burst;
 
 /// A snapshot on its way out: the reader thread encodes it piece by piece, as the
 /// client takes it.
 pub struct Snapshot {
-    list: TaskList,
+    list: Arc<TaskList>,
     filter: Filter,
     reader: Reader,
     signal: Signal,
-    /// What is to be sent before the next piece.
-    frames: VecDeque<Encoded>,
     next: NextPiece,
 }
 
@@ -26,50 +28,63 @@ enum NextPiece {
     None,
 }
 
+/// A piece of a snapshot.
+pub struct Piece {
+    tasks: Arc<Burst>,
+    /// Where the next piece begins; `None` after the last.
+    next: Option<TaskId>,
+}
+
 impl Snapshot {
-    pub fn new(list: TaskList, filter: Filter, reader: Reader, signal: Signal) -> Snapshot {
-        let frames = VecDeque::from([Encoded::new(&rpc::reset())]);
-        Snapshot { list, filter, reader, signal, frames, next: NextPiece::After(0) }
+    pub fn new(list: Arc<TaskList>, filter: Filter, reader: Reader, signal: Signal) -> Snapshot {
+        Snapshot { list, filter, reader, signal, next: NextPiece::After(0) }
     }
 
-    /// The mark that follows the last frame.
-    pub fn synced(&self) -> Encoded {
-        Encoded::new(&rpc::synced(&self.list))
-    }
-
-    /// The next frame; `None` after the last. When pending, the signal tells.
-    pub fn poll_next(&mut self) -> Poll<Option<Result<Encoded, Rejection>>> {
+    /// The next tasks; `None` after the last. When pending, the signal tells.
+    pub fn poll_next(&mut self) -> Poll<Option<Result<Arc<Burst>, Rejection>>> {
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Poll::Ready(Some(Ok(frame)));
-            }
             match &self.next {
                 NextPiece::After(id) => self.next = NextPiece::Asked(self.ask(*id)),
-                NextPiece::Asked(answer) => match answer.try_recv() {
-                    Ok(Ok(piece)) => {
-                        self.frames = piece.frames;
-                        self.next = piece.next.map_or(NextPiece::None, NextPiece::After);
-                    }
-                    Ok(Err(why)) => return Poll::Ready(Some(Err(why))),
-                    Err(TryRecvError::Empty) => return Poll::Pending,
-                    Err(TryRecvError::Disconnected) => {
-                        return Poll::Ready(Some(Err(Rejection::ShuttingDown)));
-                    }
-                },
+                NextPiece::Asked(answer) => {
+                    return match answer.try_recv() {
+                        Ok(Ok(piece)) => {
+                            self.next = piece.next.map_or(NextPiece::None, NextPiece::After);
+                            Poll::Ready(Some(Ok(piece.tasks)))
+                        }
+                        Ok(Err(why)) => Poll::Ready(Some(Err(why))),
+                        Err(TryRecvError::Empty) => Poll::Pending,
+                        Err(TryRecvError::Disconnected) => {
+                            Poll::Ready(Some(Err(Rejection::ShuttingDown)))
+                        }
+                    };
+                }
                 NextPiece::None => return Poll::Ready(None),
             }
         }
     }
 
     fn ask(&self, after: TaskId) -> Receiver<Result<Piece, Rejection>> {
-        let (to, answer) = bounded(1);
-        self.reader.submit(Read::Piece(PieceRequest {
-            list: self.list.clone(),
-            filter: self.filter,
-            after,
-            to,
-            signal: self.signal.clone(),
-        }));
-        answer
+        let (list, filter) = (self.list.clone(), self.filter);
+        self.reader.watch(&self.signal, move |reading| {
+            reading.pending.check()?;
+            Ok(piece(&list, filter, after, &reading.pending.bytes))
+        })
     }
+}
+
+fn piece(list: &TaskList, filter: Filter, after: TaskId, pending: &Arc<AtomicUsize>) -> Piece {
+    let mut tasks: Vec<&Task> = Vec::new();
+    let (mut next, mut bytes) = (None, 0);
+    for (scanned, task) in list.after(after).enumerate() {
+        let is_full = tasks.len() == SNAPSHOT_PIECE_TASKS || bytes >= STRETCH_BYTES_MAX;
+        if is_full || scanned == SNAPSHOT_PIECE_SCANNED {
+            next = Some(task.id - 1);
+            break;
+        }
+        if filter.shows(task) {
+            bytes += task.title.as_str().len() + UPDATE_BYTES;
+            tasks.push(task);
+        }
+    }
+    Piece { tasks: Arc::new(Burst::snapshot(tasks).weighed(pending)), next }
 }
