@@ -63,6 +63,28 @@ impl Code {
         }
     }
 
+    /// Whether the same call may succeed later.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Internal
+            | Code::Unknown => true,
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::DataLoss
+            | Code::Unauthenticated => false,
+        }
+    }
+
     /// By gRPC's numbers, 1 to 16 in the order of [`Code::ALL`]; any other is UNKNOWN.
     fn from_status(code: RpcStatusCode) -> Code {
         let number = i32::from(code);
@@ -82,6 +104,12 @@ pub struct CallError {
 impl CallError {
     pub fn new(code: Code, message: impl Into<String>) -> CallError {
         CallError { code, message: message.into() }
+    }
+
+    /// The seed's server, which counts no revisions, was asked for what needs them.
+    pub(crate) fn needs_todod(server: &str, lacks: &str) -> CallError {
+        let message = format!("the server at {server} {lacks}: it needs todod");
+        CallError::new(Code::Unimplemented, message)
     }
 
     /// Makes the transport's words the user's.

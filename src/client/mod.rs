@@ -1,15 +1,20 @@
 //! The blocking client: calls with a timeout, listings that page by themselves, and a
-//! watch that reconnects. It works against the seed's server, too.
+//! watch that reconnects and misses nothing. It works against the seed's server, too.
 
 mod error;
+mod history;
 mod interrupt;
+mod sequence;
 mod tasks;
 mod transport;
+mod waiter;
 mod watch;
 
 pub use crate::rpc::{json, proto};
 pub use error::{CallError, Code};
+pub use history::ChangesQuery;
 pub use interrupt::Interrupt;
+pub use sequence::{Mark, Place};
 pub use tasks::Edit;
 pub use transport::{Client, DEFAULT_SERVER};
-pub use watch::{Watch, WatchEvent, WatchOptions};
+pub use watch::{Watch, WatchEvent, WatchOptions, WatchStart};

@@ -75,33 +75,39 @@ impl Client {
         &self,
         filter: proto::Filter,
     ) -> impl Iterator<Item = Result<Vec<proto::Task>, CallError>> {
-        let mut next = Some(String::new());
-        iter::from_fn(move || match self.page(filter, next.take()?) {
-            Ok((tasks, token)) => {
-                next = Some(token).filter(|token| !token.is_empty());
-                Some(Ok(tasks))
-            }
-            Err(e) => Some(Err(e)),
-        })
+        self.pages_at(filter, None)
+    }
+
+    /// The same, of the list as it was at a revision.
+    pub fn pages_at(
+        &self,
+        filter: proto::Filter,
+        at_revision: Option<i64>,
+    ) -> impl Iterator<Item = Result<Vec<proto::Task>, CallError>> {
+        paged(move |page_token| self.page(filter, at_revision, page_token))
     }
 
     /// One page, and the token of the next one; empty after the last.
     fn page(
         &self,
         filter: proto::Filter,
+        at_revision: Option<i64>,
         page_token: String,
     ) -> Result<(Vec<proto::Task>, String), CallError> {
         let request = proto::GetTasksRequest {
             filter: filter.into(),
             page_size: CLIENT_PAGE_TASKS,
             page_token,
+            at_revision,
             ..Default::default()
         };
         let mut answer = self.call(&methods::GET_TASKS, &request)?;
         if answer.list_id.is_empty() {
+            if at_revision.is_some() {
+                return Err(CallError::needs_todod(self.server(), "keeps no history"));
+            }
             if filter == proto::Filter::DELETED {
-                let why = format!("the server at {} keeps no deleted tasks", self.server());
-                return Err(CallError::new(Code::Unimplemented, why + ": it needs todod"));
+                return Err(CallError::needs_todod(self.server(), "keeps no deleted tasks"));
             }
             answer.tasks.retain(|task| match filter {
                 proto::Filter::OPEN => !task.completed,
@@ -120,4 +126,19 @@ impl Client {
         let missing = || format!("{} answered {} without a task", self.server(), method.name);
         task.into_option().ok_or_else(|| CallError::new(Code::Internal, missing()))
     }
+}
+
+/// Page after page: `fetch` takes a page's token, and gives back the page and the token
+/// of the next one, which is empty after the last.
+pub(super) fn paged<T>(
+    mut fetch: impl FnMut(String) -> Result<(T, String), CallError>,
+) -> impl Iterator<Item = Result<T, CallError>> {
+    let mut next = Some(String::new());
+    iter::from_fn(move || match fetch(next.take()?) {
+        Ok((page, token)) => {
+            next = Some(token).filter(|token| !token.is_empty());
+            Some(Ok(page))
+        }
+        Err(e) => Some(Err(e)),
+    })
 }

@@ -7,7 +7,7 @@ use grpcio::{
     CallOption, ChannelBuilder, ClientUnaryReceiver, ConnectivityState, EnvBuilder, Method,
 };
 
-use super::{CallError, Code, Interrupt, proto};
+use super::{CallError, Code, Interrupt, Place, proto};
 use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN};
 use crate::rpc::methods;
 
@@ -62,6 +62,11 @@ impl Client {
         Client { interrupt: Some(interrupt.clone()), ..self.clone() }
     }
 
+    /// The same client, for calls that take no longer than `most`.
+    pub fn within(&self, most: Duration) -> Client {
+        Client { timeout: self.timeout.min(most), ..self.clone() }
+    }
+
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -82,7 +87,7 @@ impl Client {
         method: &Method<Req, Resp>,
         request: &Req,
     ) -> Result<Resp, CallError> {
-        self.wait(self.start(method, request, CallOption::default().timeout(self.timeout)))
+        self.wait(self.start(method, request, self.call_option()))
     }
 
     /// One change of the list, made again if the connection was lost on the way: the
@@ -94,14 +99,17 @@ impl Client {
         request: &Req,
     ) -> Result<Resp, CallError> {
         let deadline = Instant::now() + self.timeout;
+        let state = self.grpc.channel().check_connectivity_state(false);
+        let mut had_connection = state == ConnectivityState::GRPC_CHANNEL_READY;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let call = self.start(method, request, CallOption::default().timeout(left));
             match self.wait(call) {
                 Err(lost) if lost.code == Code::Unavailable => {
-                    if !self.is_connected_again(deadline) {
+                    if !self.is_connected_again(had_connection, deadline) {
                         return Err(lost);
                     }
+                    had_connection = true;
                     std::thread::sleep(RECONNECT_BACKOFF_MIN);
                 }
                 done => return done,
@@ -111,16 +119,16 @@ impl Client {
 
     /// After a call was lost: waits until the deadline for a server that knows request
     /// ids. At once `false` if there was no connection to lose.
-    fn is_connected_again(&self, deadline: Instant) -> bool {
+    fn is_connected_again(&self, had_connection: bool, deadline: Instant) -> bool {
         let state = self.grpc.channel().check_connectivity_state(true);
-        if state == ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE {
+        if state == ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE && !had_connection {
             return false;
         }
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let option = CallOption::default().timeout(left).wait_for_ready(true);
             match self.wait(self.probe(option)) {
-                Ok(server) => return server.is_todod,
+                Ok(place) => return place.is_some(),
                 // Still the server that is going away.
                 Err(gone) if gone.code == Code::Unavailable => {
                     std::thread::sleep(RECONNECT_BACKOFF_MIN);
@@ -137,11 +145,18 @@ impl Client {
         }
     }
 
-    /// Whether the server is there, and what it is.
-    pub(super) async fn probe(&self, option: CallOption) -> Result<ServerKind, CallError> {
+    /// Where the server's list is now; `None` from the seed's server, which counts no
+    /// revisions.
+    pub fn place(&self) -> Result<Option<Place>, CallError> {
+        self.wait(self.probe(self.call_option()))
+    }
+
+    /// Whether the server is there, and what [`Client::place`] says.
+    pub(super) async fn probe(&self, option: CallOption) -> Result<Option<Place>, CallError> {
         let first = proto::GetTasksRequest { page_size: 1, ..Default::default() };
         let page = self.start(&methods::GET_TASKS, &first, option).await?;
-        Ok(ServerKind { is_todod: !page.list_id.is_empty() })
+        let place = Place { list_id: page.list_id, revision: page.revision };
+        Ok(Some(place).filter(|place| !place.list_id.is_empty()))
     }
 
     pub(super) fn call_option(&self) -> CallOption {
@@ -162,11 +177,4 @@ impl Client {
         };
         answer.map_err(|e| CallError::of(&e, method.name, &self.server))
     }
-}
-
-/// What answers at an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerKind {
-    /// `todod`, not the seed's server: it gives its list an id.
-    pub(super) is_todod: bool,
 }

@@ -1,65 +1,109 @@
-use std::io;
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{io, iter, mem};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use futures_executor::block_on;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use futures_util::StreamExt;
-use futures_util::future::{AbortHandle, Abortable};
-use grpcio::CallOption;
+use grpcio::{CallOption, ClientSStreamReceiver};
 
-use super::{CallError, Client, Code, proto};
-use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN, WATCH_EVENTS_MAX};
+use super::sequence::Sequence;
+use super::waiter::{Cut, Waiter};
+use super::{CallError, Client, Code, Mark, Place, proto};
+use crate::limits::{
+    PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN, RECONNECT_BACKOFF_MAX,
+    RECONNECT_BACKOFF_MIN, UPDATES_PER_MESSAGE_MAX, WATCH_EVENTS_MAX, WATCH_PROGRESS_INTERVAL,
+    WATCH_SILENCE_MAX,
+};
 use crate::rpc::methods::WATCH_TASKS;
 
 /// What to watch, and how.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchOptions {
     pub filter: proto::Filter,
-    /// Whether the list as it is comes first: RESET, SNAPSHOTs, SYNCED. The seed's
-    /// server sends none of it.
-    pub snapshot: bool,
-    /// Whether to connect again, for ever, when the stream ends.
+    pub start: WatchStart,
+    /// Whether to connect again, for ever, when the stream ends for a reason that may
+    /// pass, and to go on where it ended.
     pub reconnect: bool,
+    /// How long nothing may happen until a PROGRESS tells up to where that is so.
+    pub progress: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> WatchOptions {
+        WatchOptions {
+            filter: proto::Filter::LIVE,
+            start: WatchStart::Now,
+            reconnect: false,
+            progress: WATCH_PROGRESS_INTERVAL,
+        }
+    }
+}
+
+/// Where a watch begins. The seed's server only knows `Now`, and takes `Snapshot` for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum WatchStart {
+    /// With the first change after the first contact.
+    #[default]
+    Now,
+    /// With the list as it is: RESET, SNAPSHOTs, SYNCED. Again if history is gone later.
+    Snapshot,
+    /// With the first change after a place. If that history is gone, or becomes so:
+    /// OUT_OF_RANGE, and the watch ends; or as with `Snapshot`.
+    After { place: Place, or_snapshot: bool },
 }
 
 /// What a watch tells, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WatchEvent {
-    /// The server is there. `is_todod`: it knows snapshots; the seed's does not.
-    Connected {
-        is_todod: bool,
-    },
+    /// The stream is there. `is_todod`: it goes on where the one before ended; the seed's
+    /// server knows no revisions, and only tells what happens from now on.
+    Connected { is_todod: bool },
+    /// A change or a mark, never packed. No change is missing, comes twice or comes out
+    /// of order, however many streams it took; only RESET starts again.
     Update(proto::TaskUpdate),
-    /// The stream ended, or the server cannot be reached. Said once, until Connected.
+    /// The stream ended, or the server cannot be reached. Said once, until Connected;
+    /// one that will not pass ends the watch.
     Lost(CallError),
 }
 
 /// A running watch, on a thread of its own. Dropping it ends the call.
 pub struct Watch {
     events: Receiver<WatchEvent>,
-    abort: AbortHandle,
-    /// Its disconnection wakes a thread that waits to reconnect.
-    stop: Option<Sender<()>>,
+    waiter: Arc<Waiter>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Client {
     pub fn watch(&self, options: WatchOptions) -> io::Result<Watch> {
+        self.watch_within(options, WATCH_SILENCE_MAX)
+    }
+
+    /// `silence_max`: a stream that says nothing for so long is lost.
+    fn watch_within(&self, options: WatchOptions, silence_max: Duration) -> io::Result<Watch> {
         let (sender, events) = bounded(WATCH_EVENTS_MAX);
-        let (stop, stopped) = bounded(0);
-        let (abort, registration) = AbortHandle::new_pair();
-        let run = Run { client: self.clone(), options, events: sender, stopped };
-        let thread = Builder::new().name("watch".to_owned()).spawn(move || {
-            // Aborted or not: the thread is done.
-            let _ = block_on(Abortable::new(run.run(), registration));
-        })?;
-        Ok(Watch { events, abort, stop: Some(stop), thread: Some(thread) })
+        let waiter = Arc::new(Waiter::default());
+        let place = match &options.start {
+            WatchStart::Now | WatchStart::Snapshot => None,
+            WatchStart::After { place, .. } => Some(place.clone()),
+        };
+        let run = Run {
+            client: self.clone(),
+            sequence: Sequence::new(options.filter, place),
+            options,
+            events: sender,
+            waiter: waiter.clone(),
+            silence_max,
+            is_connected: false,
+        };
+        let thread = Builder::new().name("watch".to_owned()).spawn(move || run.run())?;
+        Ok(Watch { events, waiter, thread: Some(thread) })
     }
 }
 
 impl Watch {
-    /// Disconnects after the stream's end, unless the watch reconnects.
+    /// Disconnects after the last `Lost`.
     pub fn events(&self) -> &Receiver<WatchEvent> {
         &self.events
     }
@@ -67,8 +111,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.abort.abort();
-        self.stop = None;
+        self.waiter.stop();
         // Unblocks a thread that has an event to hand over.
         self.events = crossbeam_channel::never();
         if let Some(thread) = self.thread.take() {
@@ -80,73 +123,192 @@ impl Drop for Watch {
 struct Run {
     client: Client,
     options: WatchOptions,
+    sequence: Sequence,
     events: Sender<WatchEvent>,
-    stopped: Receiver<()>,
+    waiter: Arc<Waiter>,
+    silence_max: Duration,
+    /// Whether the stream is there, and was said to be.
+    is_connected: bool,
+}
+
+/// One call.
+struct Stream {
+    updates: ClientSStreamReceiver<proto::TaskUpdate>,
+    is_todod: bool,
+    /// Known already, while there is more to read.
+    end: Option<grpcio::Error>,
+}
+
+/// Why there is no more of a stream.
+enum End {
+    Lost(CallError),
+    /// Nobody listens any more.
+    Unwanted,
+}
+
+impl From<CallError> for End {
+    fn from(lost: CallError) -> End {
+        End::Lost(lost)
+    }
 }
 
 impl Run {
-    async fn run(self) {
+    fn run(mut self) {
         let mut backoff = RECONNECT_BACKOFF_MIN;
         let mut said_lost = false;
         loop {
-            let mut connected = false;
-            let Err(lost) = self.stream(&mut connected).await else {
-                return;
-            };
-            if connected {
+            self.is_connected = false;
+            let Err(End::Lost(lost)) = self.stream() else { return };
+            if self.is_connected {
                 (backoff, said_lost) = (RECONNECT_BACKOFF_MIN, false);
             }
-            if !said_lost && self.events.send(WatchEvent::Lost(lost)).is_err() {
+            // History that is gone is no end for who makes do with the list as it is.
+            let is_gone = lost.code == Code::OutOfRange && self.may_snapshot();
+            let goes_on = self.options.reconnect && (lost.code.may_pass() || is_gone);
+            if (!said_lost || !goes_on) && self.tell(WatchEvent::Lost(lost)).is_err() {
                 return;
             }
             said_lost = true;
-            if !self.options.reconnect {
-                return;
-            }
-            if self.stopped.recv_timeout(jittered(backoff)) != Err(RecvTimeoutError::Timeout) {
+            if !goes_on || !self.waiter.sleep(jittered(backoff)) {
                 return;
             }
             backoff = (backoff * 2).min(RECONNECT_BACKOFF_MAX);
         }
     }
 
-    /// One stream, to its end: `Ok` if nobody listens any more.
-    async fn stream(&self, connected: &mut bool) -> Result<(), CallError> {
-        // A stream says nothing until something happens, so ask first who is there.
-        let server = self.client.probe(self.client.call_option()).await?;
-        *connected = true;
-        let is_todod = server.is_todod;
-        if self.events.send(WatchEvent::Connected { is_todod }).is_err() {
-            return Ok(());
+    /// One stream, to its end.
+    fn stream(&mut self) -> Result<Infallible, End> {
+        // First who is there, and where: the seed's server says nothing until something
+        // happens.
+        let here = self.client.probe(self.client.call_option());
+        let here = self.waiter.block_on(None, here).map_err(|_| End::Unwanted)??;
+        let is_todod = here.is_some();
+        self.locate(here)?;
+        let (grpc, request) = (&self.client.grpc, self.request());
+        let updates = grpc
+            .server_streaming(&WATCH_TASKS, &request, CallOption::default())
+            .map_err(|e| self.failed(&e))?;
+        if !is_todod {
+            self.connected(false)?;
         }
-        let request = proto::WatchTasksRequest {
-            snapshot: self.options.snapshot,
-            filter: self.options.filter.into(),
-            ..Default::default()
-        };
-        let failed = |e| CallError::of(&e, WATCH_TASKS.name, self.client.server());
-        let grpc = &self.client.grpc;
-        let mut updates =
-            grpc.server_streaming(&WATCH_TASKS, &request, CallOption::default()).map_err(failed)?;
-        let mut end = None;
-        while let Some(update) = updates.next().await {
-            match update {
-                Ok(update) => {
-                    if self.events.send(WatchEvent::Update(update)).is_err() {
-                        return Ok(());
-                    }
+        let mut stream = Stream { updates, is_todod, end: None };
+        loop {
+            let update = self.next(&mut stream)?;
+            self.take(update, is_todod)?;
+        }
+    }
+
+    /// Makes up for what is not known yet of where the watch is.
+    fn locate(&mut self, here: Option<Place>) -> Result<(), CallError> {
+        let place = &mut self.sequence.place;
+        match (here, &self.options.start) {
+            (None, WatchStart::Snapshot) => *place = None,
+            (None, WatchStart::Now) if place.is_none() => {}
+            (None, _) => {
+                return Err(CallError::needs_todod(self.client.server(), "keeps no history"));
+            }
+            (Some(here), WatchStart::Now) => {
+                place.get_or_insert(here);
+            }
+            (Some(here), WatchStart::Snapshot | WatchStart::After { .. }) => {
+                if let Some(place) = place.as_mut().filter(|place| place.list_id.is_empty()) {
+                    place.list_id = here.list_id;
                 }
-                // The transport tells of the end as soon as it knows, ahead of the
-                // messages that came before it: those are still there to read.
-                Err(e) if end.is_none() => end = Some(failed(e)),
-                Err(e) => return Err(failed(e)),
             }
         }
-        // A watch has no end of its own; a server that ends it is going away.
-        Err(end.unwrap_or_else(|| {
-            let why = format!("{} ended the watch", self.client.server());
-            CallError::new(Code::Unavailable, why)
-        }))
+        Ok(())
+    }
+
+    fn request(&self) -> proto::WatchTasksRequest {
+        let place = self.sequence.place.clone();
+        let interval = i32::try_from(self.options.progress.as_millis()).unwrap_or(i32::MAX);
+        proto::WatchTasksRequest {
+            after_revision: place.as_ref().map(|place| place.revision),
+            list_id: place.map(|place| place.list_id).unwrap_or_default(),
+            snapshot: self.may_snapshot(),
+            progress_interval_ms: interval
+                .clamp(PROGRESS_INTERVAL_MS_MIN, PROGRESS_INTERVAL_MS_MAX),
+            max_updates_per_message: UPDATES_PER_MESSAGE_MAX as i32,
+            filter: self.options.filter.into(),
+            ..Default::default()
+        }
+    }
+
+    fn may_snapshot(&self) -> bool {
+        match self.options.start {
+            WatchStart::Now => false,
+            WatchStart::Snapshot => true,
+            WatchStart::After { or_snapshot, .. } => or_snapshot,
+        }
+    }
+
+    /// The next message. `todod` is never silent for long.
+    fn next(&self, stream: &mut Stream) -> Result<proto::TaskUpdate, End> {
+        loop {
+            let deadline = stream.is_todod.then(|| Instant::now() + self.silence_max);
+            match self.waiter.block_on(deadline, stream.updates.next()) {
+                Ok(Some(Ok(update))) => return Ok(update),
+                // The transport tells of the end as soon as it knows, ahead of the
+                // messages that came before it: those are still there to read.
+                Ok(Some(Err(e))) if stream.end.is_none() => stream.end = Some(e),
+                Ok(Some(Err(e))) => return Err(self.failed(&e).into()),
+                // A watch has no end of its own; a server that ends it is going away.
+                Ok(None) => {
+                    let went_away = || self.lost(Code::Unavailable, "ended the watch");
+                    let end = stream.end.as_ref();
+                    return Err(end.map_or_else(went_away, |e| self.failed(e)).into());
+                }
+                Err(Cut::Late) => {
+                    let why = format!("said nothing for {:?}", self.silence_max);
+                    return Err(self.lost(Code::Unavailable, &why).into());
+                }
+                Err(Cut::Stopped) => return Err(End::Unwanted),
+            }
+        }
+    }
+
+    /// Hands over what a message holds.
+    fn take(&mut self, mut update: proto::TaskUpdate, is_todod: bool) -> Result<(), End> {
+        let more = mem::take(&mut update.more);
+        for update in iter::once(update).chain(more) {
+            if is_todod {
+                self.check(&update).map_err(|why| {
+                    self.lost(Code::Internal, &format!("broke the order of the watch: {why}"))
+                })?;
+                self.connected(true)?;
+            }
+            self.tell(WatchEvent::Update(update))?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, update: &proto::TaskUpdate) -> Result<(), String> {
+        if !update.more.is_empty() {
+            return Err("updates within updates of an update".to_owned());
+        }
+        if Mark::of(update) == Mark::Reset && !self.may_snapshot() {
+            return Err("a RESET that was not asked for".to_owned());
+        }
+        self.sequence.take(update)
+    }
+
+    fn connected(&mut self, is_todod: bool) -> Result<(), End> {
+        if mem::replace(&mut self.is_connected, true) {
+            return Ok(());
+        }
+        self.tell(WatchEvent::Connected { is_todod })
+    }
+
+    fn tell(&self, event: WatchEvent) -> Result<(), End> {
+        self.events.send(event).map_err(|_| End::Unwanted)
+    }
+
+    fn lost(&self, code: Code, why: &str) -> CallError {
+        CallError::new(code, format!("{} {why}", self.client.server()))
+    }
+
+    fn failed(&self, error: &grpcio::Error) -> CallError {
+        CallError::of(error, WATCH_TASKS.name, self.client.server())
     }
 }
 
@@ -158,3 +320,7 @@ fn jittered(backoff: Duration) -> Duration {
     let _ = getrandom::fill(&mut random);
     backoff.mul_f64(0.5 + f64::from(random[0]) / 512.0)
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
