@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
@@ -5,7 +6,7 @@ use clap_complete::Shell;
 use jiff::SignedDuration;
 
 use crate::client::{DEFAULT_SERVER, proto::Filter};
-use crate::limits::CALL_TIMEOUT_MAX;
+use crate::limits::{CALL_TIMEOUT_DEFAULT, CALL_TIMEOUT_MAX};
 
 /// A shared task list, live: without a command, an interactive session.
 #[derive(Debug, Parser)]
@@ -26,18 +27,22 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// How long a call may take, such as 5s or 500ms
-    #[arg(
-        long,
-        global = true,
-        default_value = "5s",
-        value_name = "DURATION",
-        value_parser = timeout
-    )]
-    pub timeout: Duration,
+    /// How long a call may take, such as 5s (the default) or 500ms; with `wait`: how long to wait
+    #[arg(long, global = true, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Duration>,
 
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Cli {
+    /// How long a call may take. What a person allows for waiting is no measure of a call.
+    pub fn call_timeout(&self) -> Duration {
+        match &self.command {
+            Some(Command::Wait(_)) => CALL_TIMEOUT_DEFAULT,
+            _ => self.timeout.unwrap_or(CALL_TIMEOUT_DEFAULT),
+        }
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, \
@@ -65,6 +70,10 @@ pub enum Command {
     Restore(SomeTasks),
     /// Print changes as they happen
     Watch(WatchArgs),
+    /// Wait until a task is completed, or deleted, or changed
+    Wait(WaitArgs),
+    /// Print the changes that were made, of one task or of all
+    History(HistoryArgs),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -84,8 +93,18 @@ pub struct AddArgs {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[group(multiple = false)]
 pub struct ListArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// The list as it was at this revision
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    pub at: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+pub struct FilterArgs {
     /// Only open tasks
     #[arg(long)]
     open: bool,
@@ -97,14 +116,19 @@ pub struct ListArgs {
     /// Only deleted tasks
     #[arg(long)]
     deleted: bool,
+
+    /// All tasks, deleted ones included
+    #[arg(long)]
+    all: bool,
 }
 
-impl ListArgs {
+impl FilterArgs {
     pub fn filter(&self) -> Filter {
         match self {
-            ListArgs { open: true, .. } => Filter::OPEN,
-            ListArgs { completed: true, .. } => Filter::COMPLETED,
-            ListArgs { deleted: true, .. } => Filter::DELETED,
+            FilterArgs { open: true, .. } => Filter::OPEN,
+            FilterArgs { completed: true, .. } => Filter::COMPLETED,
+            FilterArgs { deleted: true, .. } => Filter::DELETED,
+            FilterArgs { all: true, .. } => Filter::ANY,
             _ => Filter::LIVE,
         }
     }
@@ -136,9 +160,99 @@ pub struct EditArgs {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WatchArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Start with every change after this revision; 0: with the first
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    pub from: Option<i64>,
+
+    /// Start with the list as it is; with --from or --state only if that history is gone
+    #[arg(long)]
+    pub snapshot: bool,
+
+    /// End once everything up to this revision is printed
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    pub until_revision: Option<i64>,
+
+    /// Keep in this file up to where changes are printed, and go on there the next time
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+
     /// End after this many changes
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WaitArgs {
+    #[command(flatten)]
+    pub task: OneTask,
+
+    #[command(flatten)]
+    pub until: Until,
+
+    /// How long to wait, such as 5m: for ever if not given
+    // In the shell this is the global option, wherever it stands: clap takes equal ids
+    // for one. In the REPL, where there is none, it is `wait`'s own.
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+pub struct Until {
+    /// Until it is completed: the default
+    #[arg(long)]
+    completed: bool,
+
+    /// Until it is deleted
+    #[arg(long)]
+    deleted: bool,
+
+    /// Until it has this revision or a later one
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    revision: Option<i64>,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Completed,
+    Deleted,
+    Revision(i64),
+}
+
+impl Until {
+    pub fn condition(&self) -> Condition {
+        match *self {
+            Until { completed: true, .. } => Condition::Completed,
+            Until { deleted: true, .. } => Condition::Deleted,
+            Until { revision: Some(revision), .. } => Condition::Revision(revision),
+            _ => Condition::Completed,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HistoryArgs {
+    /// The task; all if not given
+    #[arg(value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
+    pub id: Option<i32>,
+
+    /// Only changes after this revision
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    pub from: Option<i64>,
+
+    /// Only changes up to this revision
+    #[arg(long, value_name = "REV", value_parser = revision())]
+    pub to: Option<i64>,
+}
+
+/// Revisions count from 0, before the first change.
+fn revision() -> clap::builder::RangedI64ValueParser<i64> {
+    value_parser!(i64).range(0..)
 }
 
 /// The transport would take port 99999 for 34463, and look up a name without a port.
@@ -183,6 +297,28 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_timeout_is_of_calls_or_of_a_wait() {
+        let of = |line: &str| {
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let wait = match &cli.command {
+                Some(Command::Wait(args)) => args.timeout.map(|timeout| timeout.as_secs()),
+                _ => None,
+            };
+            (cli.call_timeout().as_secs(), wait)
+        };
+        for (line, call, wait) in [
+            ("todo list", 5, None),
+            ("todo list --timeout 9s", 9, None),
+            ("todo wait 1", 5, None),
+            ("todo wait 1 --timeout 9s", 5, Some(9)),
+            ("todo --timeout 9s wait 1", 5, Some(9)),
+            ("todo --timeout 2s wait --timeout 3s 1", 5, Some(3)),
+        ] {
+            assert_eq!(of(line), (call, wait), "{line}");
+        }
     }
 
     #[test]

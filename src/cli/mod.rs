@@ -7,6 +7,7 @@ mod input;
 mod output;
 mod render;
 mod repl;
+mod state_file;
 
 pub use args::{Cli, Command};
 pub use exit::Exit;
@@ -24,7 +25,7 @@ use output::Out;
 /// Runs what was asked for, and says how it went.
 pub fn run(cli: &Cli) -> Exit {
     let mut out = Out::standard(cli.json);
-    let client = match Client::new(&cli.server, cli.timeout) {
+    let client = match Client::new(&cli.server, cli.call_timeout()) {
         Ok(client) => client,
         Err(e) => return out.failed("", &e),
     };

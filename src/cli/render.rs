@@ -108,15 +108,35 @@ fn local(seconds: i64, nanos: i32, zone: &TimeZone) -> String {
     }
 }
 
-/// A line of `watch`: revision, action, id, title. The seed's server counts no
-/// revisions: `-`.
+/// A line of `watch`: revision, action, id, title. Where there is no revision: `-`. The
+/// stream's own marks have no task.
 pub fn update(update: &proto::TaskUpdate) -> String {
+    let revision = match update.revision {
+        0 => "-".to_owned(),
+        revision => revision.to_string(),
+    };
+    let task = update.task.as_ref().map(|task| format!(" {}", brief(task)));
+    format!("{revision} {}{}", Shown(&update.action), task.unwrap_or_default())
+}
+
+/// Above the rows of [`history_row`].
+pub fn history_header() -> String {
+    let (rev, time) = ("REV", "TIME");
+    format!("{BOLD}{rev:>6}  {time:26}  {:9}  {:>6}  {}{BOLD:#}", "ACTION", "ID", "TITLE")
+}
+
+/// A change that was made, as a row: the title is the one after it.
+pub fn history_row(update: &proto::TaskUpdate, zone: &TimeZone) -> String {
     let task = update.task.get_or_default();
-    let action = Shown(&update.action).to_string();
-    match update.revision {
-        0 => format!("- {action} {}", brief(task)),
-        revision => format!("{revision} {action} {}", brief(task)),
-    }
+    let at = task.updated_at.get_or_default();
+    format!(
+        "{:>6}  {:26}  {:9}  {:>6}  {}",
+        update.revision,
+        local(at.seconds, at.nanos, zone),
+        Shown(&update.action).to_string(),
+        task.id,
+        Shown(&task.title)
+    )
 }
 
 /// An update as the seed's client prints it: the words are Python's.

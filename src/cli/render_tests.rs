@@ -85,11 +85,18 @@ fn updates() {
         ..Default::default()
     };
     let of_seed = update(0, "ADDED", task(1, "Buy milk"));
+    let mark = |revision, action: &str| proto::TaskUpdate {
+        revision,
+        action: action.to_owned(),
+        ..Default::default()
+    };
     let mut of_todod = update(2, "COMPLETED", task(1, "Buy\x07 milk"));
     of_todod.task.mut_or_insert_default().completed = true;
     expect![[r#"
         - ADDED 1 Buy milk
         2 COMPLETED 1 Buy\u{7} milk
+        - RESET
+        3 SYNCED
         [Update] Task 1: ADDED
           Title: Buy milk
           Completed: False
@@ -98,10 +105,39 @@ fn updates() {
           Completed: True
     "#]]
     .assert_eq(&format!(
-        "{}\n{}\n{}{}",
+        "{}\n{}\n{}\n{}\n{}{}",
         super::update(&of_seed),
         super::update(&of_todod),
+        super::update(&mark(0, "RESET")),
+        super::update(&mark(3, "SYNCED")),
         announcement(&of_seed),
         announcement(&of_todod)
     ));
+}
+
+#[test]
+fn the_history() {
+    let change = |revision, action: &str, mut task: proto::Task| {
+        task.updated_at.mut_or_insert_default().seconds = 1_700_000_000;
+        let (task, action) = (Some(task).into(), action.to_owned());
+        proto::TaskUpdate { task, action, revision, ..Default::default() }
+    };
+    let zone = TimeZone::fixed(jiff::tz::offset(2));
+    let rows: Vec<_> = [
+        change(1, "ADDED", task(1, "Buy milk")),
+        change(1_000_000, "COMPLETED", task(20, "Bücher 返す")),
+        change(i64::MAX, "a\x1b[31mb", task(i32::MAX, "a\nb")),
+        proto::TaskUpdate::default(),
+    ]
+    .iter()
+    .map(|change| history_row(change, &zone))
+    .collect();
+    expect![[r#"
+           REV  TIME                        ACTION         ID  TITLE
+             1  2023-11-15 00:13:20 +02:00  ADDED           1  Buy milk
+        1000000  2023-11-15 00:13:20 +02:00  COMPLETED      20  Bücher 返す
+        9223372036854775807  2023-11-15 00:13:20 +02:00  a\u{1b}[31mb  2147483647  a\u{a}b
+             0  1970-01-01 02:00:00 +02:00                  0  
+    "#]]
+    .assert_eq(&plain(&format!("{}\n{}\n", history_header(), rows.join("\n"))));
 }

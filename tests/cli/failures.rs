@@ -85,6 +85,15 @@ fn what_is_no_command_is_exit_code_2() {
         "list --open --completed",
         "list all",
         "watch --count 0",
+        "watch --from -1",
+        "watch --state",
+        "watch --open --completed",
+        "list --at x",
+        "wait",
+        "wait 1 --deleted --completed",
+        "wait 1 --timeout 0s",
+        "history x",
+        "history 1 2",
         "completions cobol",
         "--timeout 0s list",
         "--timeout 5 list",
@@ -104,7 +113,9 @@ fn what_is_no_command_is_exit_code_2() {
 fn a_server_that_is_not_there_is_exit_code_6() {
     let (server, address) = server();
     server.shutdown().unwrap();
-    for line in ["list", "add x", "done 1", "show 1", "watch"] {
+    for line in
+        ["list", "add x", "done 1", "show 1", "watch", "watch --snapshot", "wait 1", "history"]
+    {
         let args: Vec<&str> = line.split_whitespace().collect();
         let output = todo(&address, &args).output().unwrap();
         assert_eq!(output.status.code(), Some(6), "{line}: {}", seen(&output));

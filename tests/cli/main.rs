@@ -3,28 +3,46 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod daemon;
 mod failures;
+mod history;
+mod resume;
 #[path = "../seed_server/mod.rs"]
 mod seed_server;
+mod state_file;
 mod streams;
+mod wait;
 mod watch;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use expect_test::Expect;
+use todo::client::Client;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 
+/// How long a test waits for what must come. Not a measure of speed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_todo");
 
 fn server() -> (Server, String) {
-    let limits = Limits { tasks_max: 8, queue_max: 100, watchers_max: 100, watch_queue_max: 100 };
-    let store = Box::new(MemoryStore::new("test-list"));
+    server_with("test-list")
+}
+
+fn server_with(list_id: &str) -> (Server, String) {
+    let limits = Limits { tasks_max: 8, ..Limits::default() };
+    let store = Box::new(MemoryStore::new(list_id));
     let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = server.addresses()[0].to_string();
     (server, address)
+}
+
+fn client(address: &str) -> Client {
+    Client::new(address, DEADLINE).unwrap()
 }
 
 /// `todo` with nothing of the caller's environment that it looks at. The timeout is no

@@ -5,9 +5,9 @@ It keeps the example's weaknesses: nothing is stored, any title goes, completing
 twice is told twice, and ten watchers use up all its threads.
 """
 
+import queue
 import sys
 import threading
-import time
 from concurrent import futures
 
 import grpc
@@ -22,8 +22,8 @@ class TodoService(rpc.TodoServiceServicer):
 
     def _publish(self, task, action):
         update = pb.TaskUpdate(task=task, action=action)
-        for updates in self.pending.values():
-            updates.append(update)
+        for updates in list(self.pending.values()):
+            updates.put(update)
 
     def AddTask(self, request, context):
         with self.lock:
@@ -47,12 +47,10 @@ class TodoService(rpc.TodoServiceServicer):
             return pb.CompleteTaskResponse(success=False)
 
     def WatchTasks(self, request, context):
-        updates = self.pending[context.peer()] = []
+        updates = self.pending[context.peer()] = queue.SimpleQueue()
+        context.add_callback(lambda: updates.put(None))  # the call is over
         try:
-            while True:
-                if updates:
-                    yield updates.pop(0)
-                time.sleep(0.1)
+            yield from iter(updates.get, None)
         finally:
             self.pending.pop(context.peer(), None)
 

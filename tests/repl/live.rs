@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use todo::client::{Client, Edit};
+use todo::state::Limits;
 
 use crate::seed_server::SeedServer;
 use crate::terminal::{CTRL_C, CTRL_D, Repl, contents};
@@ -65,28 +66,84 @@ fn the_servers_loss_and_return_are_announced() {
 }
 
 #[test]
-fn what_changed_while_the_server_was_away_is_named() {
+fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let serve = |address: &str| {
         let store = Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
-        todo::server::Server::start(store, crate::LIMITS, &[address.parse().unwrap()]).unwrap()
+        let listen = [address.parse().unwrap()];
+        todo::server::Server::start(store, Limits::default(), &listen).unwrap()
     };
     let server = serve("127.0.0.1:0");
     let address = server.addresses()[0].to_string();
     client(&address).add("known").unwrap();
     let repl = Repl::start(&address);
     registered(&repl, &client(&address));
+    // Where the session does not see it.
+    let change_elsewhere = |edits: &[Edit]| {
+        let elsewhere = serve("127.0.0.1:0");
+        let other = client(&elsewhere.addresses()[0].to_string());
+        let added = other.add("new").unwrap().id;
+        edits.iter().for_each(|edit| drop(other.edit(1, edit.clone()).unwrap()));
+        elsewhere.shutdown().unwrap();
+        added
+    };
     server.shutdown().unwrap();
     repl.sees("[Offline] ");
-    // Where the session does not see it.
-    let elsewhere = serve("127.0.0.1:0");
-    let other = client(&elsewhere.addresses()[0].to_string());
+    let added = change_elsewhere(&[Edit::Complete]);
+    let server = serve(&address);
+    repl.sees(&format!(
+        "[Online] connected to {address}\n\
+         [Update] Task {added}: ADDED\n  Title: new\n  Completed: False\n\
+         [Update] Task 1: COMPLETED\n  Title: known\n  Completed: True\n"
+    ));
+    server.shutdown().unwrap();
+    // Of the second loss.
+    repl.screen.wait("[Offline]", |screen| contents(screen).matches("[Offline]").count() == 2);
+    let many: Vec<_> = [Edit::Reopen, Edit::Complete].into_iter().cycle().take(10).collect();
+    let added = change_elsewhere(&many);
+    let server = serve(&address);
+    repl.sees(&format!("[Online] changed meanwhile: {added}, 1\n"));
+    server.shutdown().unwrap();
+}
+
+#[test]
+fn another_list_at_the_same_place_is_said() {
+    let (server, address) = server();
+    client(&address).add("of the old list").unwrap();
+    let mut repl = Repl::start(&address);
+    registered(&repl, &client(&address));
+    server.shutdown().unwrap();
+    repl.sees("[Offline] ");
+    let store = Box::new(todo::store::MemoryStore::new("another-list"));
+    let listen = [address.parse().unwrap()];
+    let other = todo::server::Server::start(store, Limits::default(), &listen).unwrap();
+    repl.sees("[Online] this is another list than before\n");
+    let id = client(&address).add("of the new list").unwrap().id;
+    repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: of the new list\n"));
+    repl.keys("done \t");
+    repl.prompt_is(&format!("done {id} "));
+    other.shutdown().unwrap();
+}
+
+#[test]
+fn ctrl_c_stops_a_wait_and_a_change_by_others_ends_it() {
+    let (_server, address) = server();
+    let other = client(&address);
+    other.add("Buy milk").unwrap();
+    let mut repl = Repl::start(&address);
+    repl.keys("wait 1\r");
+    repl.sees("waiting for 1 Buy milk\n");
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    repl.line("list --at 0");
+    repl.sees("todo: no tasks\n");
+    repl.keys("wait 1 --revision 2 --timeout 60s --json\r");
+    repl.screen.wait("waiting", |screen| contents(screen).matches("waiting for").count() == 2);
     other.edit(1, Edit::Complete).unwrap();
-    let added = other.add("new").unwrap().id;
-    elsewhere.shutdown().unwrap();
-    let back = serve(&address);
-    repl.sees(&format!("[Online] changed meanwhile: 1, {added}\n"));
-    back.shutdown().unwrap();
+    repl.sees("{\"id\": 1, \"title\": \"Buy milk\", \"completed\": true, ");
+    repl.prompt_is("");
+    repl.line("history 1 --from 1");
+    repl.sees("  COMPLETED       1  Buy milk\n");
 }
 
 #[test]

@@ -18,12 +18,9 @@ use todo::store::MemoryStore;
 /// How long a test waits for what must come. Not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-const LIMITS: Limits =
-    Limits { tasks_max: 1_000, queue_max: 1_000, watchers_max: 100, watch_queue_max: 1_000 };
-
 fn server_on(address: &str) -> (Server, String) {
     let store = Box::new(MemoryStore::new("test-list"));
-    let server = Server::start(store, LIMITS, &[address.parse().unwrap()]).unwrap();
+    let server = Server::start(store, Limits::default(), &[address.parse().unwrap()]).unwrap();
     let address = server.addresses()[0].to_string();
     (server, address)
 }

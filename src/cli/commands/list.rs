@@ -6,7 +6,7 @@ use crate::cli::{Exit, render};
 
 pub fn run(args: &ListArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let mut has_header = session.out.json;
-    for page in session.client.pages(args.filter()) {
+    for page in session.client.pages_at(args.filter.filter(), args.at) {
         let tasks = match page {
             Ok(tasks) => tasks,
             Err(e) => return Ok(session.out.failed("", &e)),

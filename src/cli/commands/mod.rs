@@ -1,11 +1,12 @@
 //! The commands that shell and REPL share.
 
 mod add;
+mod contact;
 mod edit;
+mod history;
 mod list;
+mod wait;
 mod watch;
-
-pub use watch::{Mark, mark};
 
 use std::io;
 
@@ -40,6 +41,8 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Rm(tasks) => edit::each(&tasks.ids, &Edit::Delete, session),
         Command::Restore(tasks) => edit::each(&tasks.ids, &Edit::Restore, session),
         Command::Watch(args) => watch::run(args, session),
+        Command::Wait(args) => wait::run(args, session),
+        Command::History(args) => history::run(args, session),
         Command::Completions { shell } => completions(*shell, session.out),
     }?;
     session.out.flush()?;

@@ -48,7 +48,7 @@ impl Assist {
             "" | "help" if arguments.is_empty() => self.commands(word),
             _ if word.starts_with('-') => self.options(name, word),
             "completions" if arguments.is_empty() => self.shells(word),
-            "show" | "edit" if !arguments.is_empty() => Vec::new(),
+            "show" | "edit" | "wait" | "history" if !arguments.is_empty() => Vec::new(),
             _ => self.ids(name, arguments, word),
         };
         (start, pairs)
@@ -116,8 +116,8 @@ impl Assist {
 /// Whether the command can do something for the task.
 fn fits(name: &str, task: &Task) -> bool {
     match name {
-        "show" => true,
-        "done" => !task.deleted && !task.completed,
+        "show" | "history" => true,
+        "done" | "wait" => !task.deleted && !task.completed,
         "reopen" => !task.deleted && task.completed,
         "edit" | "rm" => !task.deleted,
         "restore" => task.deleted,
@@ -233,6 +233,10 @@ mod tests {
             "list --",
             "list --c",
             "watch -",
+            "wait ",
+            "wait 1 --",
+            "history 3",
+            "history 30 ",
             "completions z",
             "done\u{3000}1",
             "none ",
@@ -245,7 +249,7 @@ mod tests {
         })
         .collect();
         expect![[r#"
-            "" at 0: add. list. show. done. reopen. edit. rm. restore. watch. completions. help. exit. quit.
+            "" at 0: add. list. show. done. reopen. edit. rm. restore. watch. wait. history. completions. help. exit. quit.
             "re" at 0: reopen. restore.
             "x" at 0:
             "help r" at 5: reopen. rm. restore.
@@ -262,9 +266,13 @@ mod tests {
             "restore " at 8: 30  old. 40  long long long long long long long long long long ….
             "add " at 4:
             "add -" at 4:
-            "list --" at 5: --open. --completed. --deleted.
+            "list --" at 5: --open. --completed. --deleted. --all. --at.
             "list --c" at 5: --completed.
-            "watch -" at 6: --count.
+            "watch -" at 6: --open. --completed. --deleted. --all. --from. --snapshot. --until-revision. --state. --count.
+            "wait " at 5: 1  Buy milk. 12  Call mum.
+            "wait 1 --" at 7: --completed. --deleted. --revision. --timeout.
+            "history 3" at 8: 30  old.
+            "history 30 " at 11:
             "completions z" at 12: zsh.
             "done\u{3000}1" at 7: 1  Buy milk. 12  Call mum.
             "none " at 5:
@@ -290,6 +298,11 @@ mod tests {
             "add 1",
             "list",
             "watch",
+            "wait",
+            "wait 1",
+            "wait 2",
+            "history",
+            "history 2",
             "help",
             "exit",
             "completions",
@@ -312,8 +325,13 @@ mod tests {
             edit 1 2|
             add| TITLE...
             add 1|
-            list| [--open] [--completed] [--deleted]
-            watch| [--count N]
+            list| [--open] [--completed] [--deleted] [--all] [--at REV]
+            watch| [OPTIONS]
+            wait| ID [OPTIONS]
+            wait 1|  Buy milk
+            wait 2|
+            history| [ID] [--from REV] [--to REV]
+            history 2|  Sweep\u{1b}[31m
             help| [COMMAND]
             exit|
             completions| SHELL

@@ -8,6 +8,12 @@ use super::line::{grammar, help_for};
 use crate::cli::Exit;
 use crate::cli::output::Out;
 
+/// Characters of a command and its arguments in the overview, on one line with what it
+/// does.
+const USAGE_COLUMN: usize = 42;
+/// Characters of arguments that are shown one by one, at most.
+const ARGUMENTS_SHOWN: usize = 60;
+
 /// What concerns the session, not the list.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Control {
@@ -41,8 +47,12 @@ fn overview() -> String {
     for command in grammar().get_subcommands() {
         let usage = format!("{} {}", command.get_name(), arguments(command));
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let usage = match usage.len() {
+            ..USAGE_COLUMN => usage,
+            _ => format!("{usage}\n  {:USAGE_COLUMN$}", ""),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {usage:<42}{about}");
+        let _ = writeln!(text, "  {usage:<USAGE_COLUMN$}{about}");
     }
     text.push_str(
         "\nThe title of add and edit is the rest of the line as typed.\n\
@@ -53,24 +63,71 @@ fn overview() -> String {
 
 /// What may follow a command's name, such as `[--count N]` or `ID...`.
 pub fn arguments(command: &clap::Command) -> String {
-    let mut parts = Vec::new();
-    for arg in command.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set()) {
-        let value = arg.get_value_names().and_then(|names| names.first());
-        let value = value.map(ToString::to_string).unwrap_or_default();
-        parts.push(match arg.get_long() {
-            Some("help") => continue,
-            Some(long) if arg.get_action().takes_values() => format!("[--{long} {value}]"),
-            Some(long) => format!("[--{long}]"),
-            None => {
-                let many = if arg.get_action().takes_values() && is_many(arg) { "..." } else { "" };
-                let named = format!("{value}{many}");
-                if arg.is_required_set() { named } else { format!("[{named}]") }
-            }
-        });
+    let is_shown = |arg: &&clap::Arg| !arg.is_global_set() && !arg.is_hide_set();
+    let shown: Vec<_> = command.get_arguments().filter(is_shown).collect();
+    let values = shown.iter().filter_map(|arg| value(arg));
+    let options = shown.iter().filter_map(|arg| option(arg));
+    let all = values.clone().chain(options).collect::<Vec<_>>().join(" ");
+    match all.len() {
+        ..=ARGUMENTS_SHOWN => all,
+        _ => values.chain(["[OPTIONS]".to_owned()]).collect::<Vec<_>>().join(" "),
     }
-    parts.join(" ")
+}
+
+fn option(arg: &clap::Arg) -> Option<String> {
+    match arg.get_long()? {
+        "help" => None,
+        long if arg.get_action().takes_values() => Some(format!("[--{long} {}]", name(arg))),
+        long => Some(format!("[--{long}]")),
+    }
+}
+
+fn value(arg: &clap::Arg) -> Option<String> {
+    if arg.get_long().is_some() {
+        return None;
+    }
+    let many = if arg.get_action().takes_values() && is_many(arg) { "..." } else { "" };
+    let named = format!("{}{many}", name(arg));
+    Some(if arg.is_required_set() { named } else { format!("[{named}]") })
+}
+
+fn name(arg: &clap::Arg) -> String {
+    let names = arg.get_value_names();
+    names.and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default()
 }
 
 fn is_many(arg: &clap::Arg) -> bool {
     matches!(arg.get_action(), clap::ArgAction::Append)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_overview() {
+        expect![[r#"
+              add TITLE...                              Add a task
+              list [--open] [--completed] [--deleted] [--all] [--at REV]
+                                                        List the tasks that are not deleted
+              show ID                                   Show all about a task
+              done ID...                                Mark tasks completed
+              reopen ID...                              Mark completed tasks open again
+              edit ID TITLE...                          Change a task's title
+              rm ID...                                  Delete tasks; `restore` brings them back
+              restore ID...                             Bring deleted tasks back
+              watch [OPTIONS]                           Print changes as they happen
+              wait ID [OPTIONS]                         Wait until a task is completed, or deleted, or changed
+              history [ID] [--from REV] [--to REV]      Print the changes that were made, of one task or of all
+              completions SHELL                         Print the completion script of a shell
+              help [COMMAND]                            List the commands, or explain one
+              exit                                      Leave
+              quit                                      Leave
+
+            The title of add and edit is the rest of the line as typed.
+            On a terminal: 1 adds a task, 2 lists, 3 completes one, 4 leaves.
+        "#]].assert_eq(&overview());
+    }
 }

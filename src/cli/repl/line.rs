@@ -186,6 +186,14 @@ mod tests {
             "show 1 2",
             "watch --count 0",
             "watch --count 2",
+            "watch --all --from 0 --snapshot --until-revision 9 --state f",
+            "watch --from -1",
+            "wait",
+            "wait 7",
+            "wait 7 --timeout 5s --deleted",
+            "wait 7 --deleted --revision 3",
+            "history",
+            "history 7 --from 1 --to 2",
             "completions zsh",
             "help",
             "help done",
@@ -227,13 +235,21 @@ mod tests {
             "done 0": Done(SomeTasks { ids: [0] }), json false
             "done -1": Done(SomeTasks { ids: [-1] }), json false
             "done --help": DisplayHelp
-            "list": List(ListArgs { open: false, completed: false, deleted: false }), json false
-            "list --open --json": List(ListArgs { open: true, completed: false, deleted: false }), json true
-            "--json list": List(ListArgs { open: false, completed: false, deleted: false }), json true
+            "list": List(ListArgs { filter: FilterArgs { open: false, completed: false, deleted: false, all: false }, at: None }), json false
+            "list --open --json": List(ListArgs { filter: FilterArgs { open: true, completed: false, deleted: false, all: false }, at: None }), json true
+            "--json list": List(ListArgs { filter: FilterArgs { open: false, completed: false, deleted: false, all: false }, at: None }), json true
             "list --open --completed": ArgumentConflict
             "show 1 2": UnknownArgument
             "watch --count 0": ValueValidation
-            "watch --count 2": Watch(WatchArgs { count: Some(2) }), json false
+            "watch --count 2": Watch(WatchArgs { filter: FilterArgs { open: false, completed: false, deleted: false, all: false }, from: None, snapshot: false, until_revision: None, state: None, count: Some(2) }), json false
+            "watch --all --from 0 --snapshot --until-revision 9 --state f": Watch(WatchArgs { filter: FilterArgs { open: false, completed: false, deleted: false, all: true }, from: Some(0), snapshot: true, until_revision: Some(9), state: Some("f"), count: None }), json false
+            "watch --from -1": UnknownArgument
+            "wait": MissingRequiredArgument
+            "wait 7": Wait(WaitArgs { task: OneTask { id: 7 }, until: Until { completed: false, deleted: false, revision: None }, timeout: None }), json false
+            "wait 7 --timeout 5s --deleted": Wait(WaitArgs { task: OneTask { id: 7 }, until: Until { completed: false, deleted: true, revision: None }, timeout: Some(5s) }), json false
+            "wait 7 --deleted --revision 3": ArgumentConflict
+            "history": History(HistoryArgs { id: None, from: None, to: None }), json false
+            "history 7 --from 1 --to 2": History(HistoryArgs { id: Some(7), from: Some(1), to: Some(2) }), json false
             "completions zsh": Completions { shell: Zsh }, json false
             "help": Help { command: None }
             "help done": Help { command: Some("done") }

@@ -5,14 +5,13 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
+use super::meanwhile::Meanwhile;
 use super::screen::Announcer;
 use super::tasks::KnownTasks;
-use crate::cli::commands::{Mark, mark};
 use crate::cli::render::{Shown, announcement};
-use crate::client::{Client, Interrupt, Watch, WatchEvent, WatchOptions, proto};
-
-/// How many of the tasks that changed meanwhile are named.
-const MISSED_SHOWN: usize = 10;
+use crate::client::{
+    CallError, Client, Interrupt, Mark, Place, Watch, WatchEvent, WatchOptions, WatchStart, proto,
+};
 
 /// Follows the list behind the prompt, on a thread of its own: what others change is
 /// announced, and what there is to complete is kept.
@@ -28,14 +27,18 @@ impl Live {
         announcer: Announcer,
         tasks: Arc<Mutex<KnownTasks>>,
     ) -> io::Result<Live> {
-        // Deleted ones, too: `restore` offers them.
-        let filter = proto::Filter::ANY;
-        let watch = client.watch(WatchOptions { filter, snapshot: true, reconnect: true })?;
+        let watch = client.watch(WatchOptions {
+            // Deleted ones, too: `restore` offers them.
+            filter: proto::Filter::ANY,
+            start: WatchStart::Snapshot,
+            reconnect: true,
+            ..WatchOptions::default()
+        })?;
         let events = watch.events().clone();
         let interrupt = Interrupt::default();
         let client = client.with_interrupt(&interrupt);
         let follower =
-            Follower { client, announcer, tasks, is_lost: false, place: None, missed: Vec::new() };
+            Follower { client, announcer, tasks, is_lost: false, place: None, meanwhile: None };
         let thread =
             Builder::new().name("repl-watch".to_owned()).spawn(move || follower.follow(&events))?;
         Ok(Live { watch, thread, interrupt })
@@ -57,13 +60,8 @@ struct Follower {
     is_lost: bool,
     /// Up to where the list is known; `None` before the first snapshot is complete.
     place: Option<Place>,
-    /// Tasks of a snapshot that changed after `place`.
-    missed: Vec<i32>,
-}
-
-struct Place {
-    list_id: String,
-    revision: i64,
+    /// What is told of the time without a server; `None` while nothing was missed.
+    meanwhile: Option<Meanwhile>,
 }
 
 impl Follower {
@@ -72,13 +70,15 @@ impl Follower {
             match event {
                 WatchEvent::Connected { is_todod } => self.connected(is_todod),
                 WatchEvent::Update(update) => self.updated(&update),
-                WatchEvent::Lost(why) => {
-                    self.is_lost = true;
-                    let why = why.to_string();
-                    self.announcer.announce(format!("[Offline] {}; trying again\n", Shown(&why)));
-                }
+                WatchEvent::Lost(why) => self.lost(&why),
             }
         }
+    }
+
+    fn lost(&mut self, why: &CallError) {
+        self.is_lost = true;
+        let hope = if why.code.may_pass() { "; trying again" } else { "" };
+        self.announcer.announce(format!("[Offline] {}{hope}\n", Shown(&why.to_string())));
     }
 
     fn connected(&mut self, is_todod: bool) {
@@ -87,52 +87,55 @@ impl Follower {
             let server = Shown(self.client.server());
             self.announcer.announce(format!("[Online] connected to {server}\n"));
         }
-        if !is_todod {
-            // The seed's server sends no snapshot. A listing that fails is a loss that
-            // the watch announces.
-            *self.tasks.lock() = KnownTasks::default();
-            for task in self.client.pages(proto::Filter::LIVE).map_while(Result::ok).flatten() {
-                self.tasks.lock().put(task);
+        if is_todod {
+            if self.place.is_some() {
+                self.meanwhile.get_or_insert_default();
             }
+            return;
+        }
+        // The seed's server sends no snapshot. A listing that fails is a loss that the
+        // watch announces.
+        (self.place, self.meanwhile) = (None, None);
+        *self.tasks.lock() = KnownTasks::default();
+        for task in self.client.pages(proto::Filter::LIVE).map_while(Result::ok).flatten() {
+            self.tasks.lock().put(task);
         }
     }
 
     fn updated(&mut self, update: &proto::TaskUpdate) {
         self.tasks.lock().apply(update);
-        match mark(update) {
-            Mark::Reset => self.missed.clear(),
+        match Mark::of(update) {
+            Mark::Reset | Mark::Progress => {}
             Mark::Snapshot => {
-                let known = self.place.as_ref().map_or(i64::MAX, |place| place.revision);
-                self.missed.extend(update.task.iter().filter(|t| t.revision > known).map(|t| t.id));
+                if let (Some(place), Some(meanwhile)) = (&self.place, &mut self.meanwhile) {
+                    let changed = update.task.as_ref().filter(|t| t.revision > place.revision);
+                    changed.into_iter().for_each(|task| meanwhile.task_differs(task.id));
+                }
             }
             Mark::Synced => self.synced(update),
             Mark::Change => {
                 if let Some(place) = &mut self.place {
                     place.revision = update.revision;
                 }
-                if !self.client.caused(update) {
-                    self.announcer.announce(announcement(update));
+                if self.client.caused(update) {
+                    return;
+                }
+                match &mut self.meanwhile {
+                    Some(meanwhile) => meanwhile.changed(update),
+                    None => self.announcer.announce(announcement(update)),
                 }
             }
         }
     }
 
-    /// What happened meanwhile is not shown one by one, but it is said.
     fn synced(&mut self, update: &proto::TaskUpdate) {
         let (list_id, revision) = (update.list_id.clone(), update.revision);
         let before = self.place.replace(Place { list_id, revision });
-        match before {
-            Some(before) if before.list_id != update.list_id => {
-                self.announcer.announce("[Online] this is another list than before\n".to_owned());
-            }
-            Some(_) if !self.missed.is_empty() => {
-                let ids: Vec<_> =
-                    self.missed.iter().take(MISSED_SHOWN).map(i32::to_string).collect();
-                let more = if self.missed.len() > MISSED_SHOWN { ", ..." } else { "" };
-                let ids = ids.join(", ");
-                self.announcer.announce(format!("[Online] changed meanwhile: {ids}{more}\n"));
-            }
-            Some(_) | None => {}
+        let meanwhile = self.meanwhile.take();
+        if before.is_some_and(|before| before.list_id != update.list_id) {
+            self.announcer.announce("[Online] this is another list than before\n".to_owned());
+        } else if let Some(meanwhile) = meanwhile {
+            meanwhile.told().into_iter().for_each(|text| self.announcer.announce(text));
         }
     }
 }

@@ -6,6 +6,7 @@ mod ctrl_c;
 mod history;
 mod line;
 mod live;
+mod meanwhile;
 mod menu;
 mod piped;
 mod screen;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::cli::commands::{Mark, mark};
+use crate::client::Mark;
 use crate::client::proto::{Task, TaskUpdate};
 use crate::limits::COMPLETION_TASKS_MAX;
 
@@ -11,10 +11,10 @@ pub struct KnownTasks(BTreeMap<i32, Task>);
 
 impl KnownTasks {
     pub fn apply(&mut self, update: &TaskUpdate) {
-        match (mark(update), update.task.as_ref()) {
+        match (Mark::of(update), update.task.as_ref()) {
             (Mark::Reset, _) => self.0.clear(),
             (Mark::Snapshot | Mark::Change, Some(task)) => self.put(task.clone()),
-            (Mark::Snapshot | Mark::Change, None) | (Mark::Synced, _) => {}
+            (Mark::Snapshot | Mark::Change, None) | (Mark::Synced | Mark::Progress, _) => {}
         }
     }
 
