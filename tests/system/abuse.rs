@@ -1,12 +1,11 @@
 //! Clients that take more than their share, or do not take what they asked for.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use futures_util::{SinkExt, StreamExt};
 use grpcio::{
-    CallOption, ChannelBuilder, ClientSStreamReceiver, EnvBuilder, Marshaller, Method, MethodType,
+    CallOption, ChannelBuilder, ClientSStreamReceiver, Marshaller, Method, MethodType,
     RpcStatusCode, WriteFlags,
 };
 use rustix::process::Signal;
@@ -17,17 +16,12 @@ use todo::state::Limits;
 use todo::store::MemoryStore;
 
 use crate::daemon::Daemon;
-use crate::harness::{Calls, LIMITS, TestServer, refusal, watch};
+use crate::harness::{Calls, TestServer, refusal, watch};
 use crate::neutral::script;
-
-fn raw(address: &str, channel: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> grpcio::Client {
-    let env = Arc::new(EnvBuilder::new().cq_count(1).build());
-    let builder = ChannelBuilder::new(env).use_local_subchannel_pool(true);
-    grpcio::Client::new(channel(builder).connect(address))
-}
+use crate::stream::raw;
 
 /// Lets 64 KiB of each stream through until somebody reads.
-fn narrow(channel: ChannelBuilder) -> ChannelBuilder {
+pub fn narrow(channel: ChannelBuilder) -> ChannelBuilder {
     channel.stream_initial_window_size(65_536).http2_bdp_probe(false)
 }
 
@@ -56,7 +50,7 @@ fn calls_without_a_request_do_not_keep_others_out() {
 
 #[test]
 fn one_watch_too_many_is_refused_and_an_ended_one_makes_room() {
-    let limits = Limits { watchers_max: 2, ..LIMITS };
+    let limits = Limits { watchers_max: 2, ..Limits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
     let client = server.client();
     let (first, _) = watch(&client, Filter::LIVE);
@@ -76,7 +70,11 @@ fn one_watch_too_many_is_refused_and_an_ended_one_makes_room() {
 
 #[test]
 fn a_watcher_that_reads_nothing_is_cut_off_and_makes_room() {
-    let limits = Limits { watch_queue_max: 8, watchers_max: 1, ..LIMITS };
+    let limits = Limits {
+        watchers_max: 1,
+        watch_stall_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
     let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
     let client = server.client();
     let lazy = raw(&server.address, narrow);

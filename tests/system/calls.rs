@@ -11,7 +11,7 @@ use todo::state::Limits;
 use todo::store::MemoryStore;
 
 use crate::durability::gated;
-use crate::harness::{self, Calls, LIMITS, TestServer, refusal, until};
+use crate::harness::{self, Calls, TestServer, refusal, until};
 
 #[test]
 fn what_the_seed_had_works_as_in_the_seed() {
@@ -129,7 +129,7 @@ fn the_wrong_revision_aborts_and_the_wrong_state_is_a_failed_precondition() {
 
 #[test]
 fn a_full_list_is_resource_exhausted() {
-    let limits = Limits { tasks_max: 2, ..LIMITS };
+    let limits = Limits { tasks_max: 2, ..Limits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
     let client = server.client();
     client.add("a").unwrap();
@@ -144,7 +144,7 @@ fn a_full_list_is_resource_exhausted() {
 #[test]
 fn a_full_queue_is_an_answer_and_not_a_wait() {
     let (store, gate) = gated();
-    let server = TestServer::with(store, Limits { queue_max: 2, ..LIMITS });
+    let server = TestServer::with(store, Limits { queue_max: 2, ..Limits::default() });
     let address = &server.address;
     let client = server.client();
     std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
 use todo::rpc::proto::Filter;
 use todo::server::Server;
+use todo::state::Limits;
 use todo::store::MemoryStore;
 
-use crate::harness::{Calls, LIMITS, client, end_of, refusal, until, watch};
+use crate::harness::{Calls, client, end_of, refusal, until, watch};
 
 /// A running `todod`.
 pub struct Daemon {
@@ -36,6 +37,15 @@ impl Daemon {
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Daemon::spawn(command)
+    }
+
+    /// With so few files that may be open.
+    pub fn with_open_files(data_dir: &Path, open_files: usize, args: &[&str]) -> Daemon {
+        let limited = format!("ulimit -n {open_files}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_todod"), "--data-dir"]).arg(data_dir);
+        command.args(["--listen", "127.0.0.1:0"]).args(args).stdin(Stdio::null());
         Daemon::spawn(command)
     }
 
@@ -64,6 +74,11 @@ impl Daemon {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// What `/proc` says of it.
+    pub fn proc(&self, entry: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(entry)
     }
 
     /// As the power supply does it.
@@ -148,7 +163,7 @@ fn a_socket_that_is_another_servers_by_now_is_left_alone() {
     let unix = format!("unix:{}", socket.display());
     let start = || {
         let listen = [unix.parse().unwrap()];
-        Server::start(Box::new(MemoryStore::new("test-list")), LIMITS, &listen).unwrap()
+        Server::start(Box::new(MemoryStore::new("test-list")), Limits::default(), &listen).unwrap()
     };
     let old = start();
     client(&unix).add("milk").unwrap();

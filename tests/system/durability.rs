@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use todo::client::{Client, Code, Edit};
-use todo::model::{Remembered, RequestId};
+use todo::model::{Remembered, RequestId, Revision};
 use todo::rpc::methods;
 use todo::rpc::proto::*;
-use todo::store::{Batch, CommitError, Loaded, MemoryStore, SqliteStore, Store, StoreError};
+use todo::state::Limits;
+use todo::store::{
+    Batch, CommitError, CompactionDue, History, Loaded, MemoryStore, SqliteStore, Store, StoreError,
+};
 
 use crate::daemon::Daemon;
-use crate::harness::{
-    self, Calls, LIMITS, TestServer, end_of, next_update, receive, refusal, watch,
-};
+use crate::harness::{self, Calls, TestServer, end_of, next_update, receive, refusal, watch};
 
 /// A store that asks before each commit what is to become of it.
 struct Scripted<F> {
@@ -36,6 +37,14 @@ impl<F: FnMut(&Batch) -> Result<(), CommitError> + Send> Store for Scripted<F> {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         (self.before)(batch)?;
         self.inner.commit(batch)
+    }
+
+    fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
+        self.inner.history()
+    }
+
+    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
+        self.inner.compact(due)
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
@@ -98,7 +107,7 @@ fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
             }
             Ok(())
         }),
-        LIMITS,
+        Limits::default(),
     );
     let address = &server.address;
     let client = server.client();
@@ -129,7 +138,7 @@ fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
 #[test]
 fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
     let (store, gate) = gated();
-    let server = TestServer::with(store, LIMITS);
+    let server = TestServer::with(store, Limits::default());
     let client = server.client();
     let (live, _) = watch(&client, Filter::ANY);
     thread::scope(|scope| {
@@ -157,7 +166,7 @@ fn a_full_disk_rejects_the_turn_and_the_server_goes_on() {
                 Err(CommitError::NoSpace("as if".to_owned()))
             }
         }),
-        LIMITS,
+        Limits::default(),
     );
     let client = server.client();
     client.add("milk").unwrap();
@@ -177,7 +186,8 @@ fn a_full_disk_rejects_the_turn_and_the_server_goes_on() {
 #[test]
 fn a_database_that_another_program_locks_rejects_the_turn_and_the_server_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), LIMITS);
+    let server =
+        TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), Limits::default());
     let client = server.client();
     client.add("milk").unwrap();
     let shell = rusqlite::Connection::open(dir.path().join("todo.db")).unwrap();
@@ -200,7 +210,7 @@ fn a_commit_with_an_unknown_outcome_acknowledges_nothing_and_stops_the_server() 
             true => Err(CommitError::Unknown("the sync failed".to_owned())),
             false => Ok(()),
         }),
-        LIMITS,
+        Limits::default(),
     );
     // A client that gives up at once: the server does not come back.
     let client = Client::new(&server.address, Duration::from_secs(2)).unwrap();
@@ -248,7 +258,7 @@ fn a_disk_that_is_really_full_refuses_and_takes_again_once_there_is_room() {
     let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![0; 256 * 1024]).unwrap();
     let data = disk.path().join("data");
-    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), LIMITS);
+    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), Limits::default());
     let client = server.client();
     let title = "x".repeat(1_000);
     let mut added = 0;
@@ -264,7 +274,7 @@ fn a_disk_that_is_really_full_refuses_and_takes_again_once_there_is_room() {
     std::fs::remove_file(&ballast).unwrap();
     assert_eq!(client.add("room again").unwrap().revision, added as i64 + 1);
     server.stop().unwrap();
-    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), LIMITS);
+    let server = TestServer::with(Box::new(SqliteStore::open(&data).unwrap()), Limits::default());
     assert_eq!(server.client().titles().len(), added + 1);
 }
 

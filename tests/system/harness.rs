@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use grpcio::Method;
-use todo::client::{CallError, Client, Code, Watch, WatchEvent, WatchOptions};
+use todo::client::{CallError, Client, Code, Mark, Watch, WatchEvent, WatchOptions, WatchStart};
 use todo::rpc::methods;
 use todo::rpc::proto::*;
 use todo::server::Server;
@@ -14,9 +14,6 @@ use todo::store::{MemoryStore, Store};
 /// How long a test waits for what must come. Not a measure of speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-pub const LIMITS: Limits =
-    Limits { tasks_max: 1_000_000, queue_max: 8_192, watchers_max: 1_000, watch_queue_max: 4_096 };
-
 /// A server in this process.
 pub struct TestServer {
     server: Option<Server>,
@@ -25,7 +22,7 @@ pub struct TestServer {
 
 impl TestServer {
     pub fn start() -> TestServer {
-        TestServer::with(Box::new(MemoryStore::new("test-list")), LIMITS)
+        TestServer::with(Box::new(MemoryStore::new("test-list")), Limits::default())
     }
 
     pub fn with(store: Box<dyn Store>, limits: Limits) -> TestServer {
@@ -107,7 +104,7 @@ pub fn refusal<T: std::fmt::Debug>(answer: Result<T, CallError>) -> (Code, Strin
 
 /// A watch that is registered: its SYNCED has arrived. With the snapshot it began with.
 pub fn watch(client: &Client, filter: Filter) -> (Watch, Vec<TaskUpdate>) {
-    let options = WatchOptions { filter, snapshot: true, reconnect: false };
+    let options = WatchOptions { filter, start: WatchStart::Snapshot, ..Default::default() };
     let watch = client.watch(options).unwrap();
     let mut before = Vec::new();
     loop {
@@ -122,6 +119,8 @@ pub fn watch(client: &Client, filter: Filter) -> (Watch, Vec<TaskUpdate>) {
 pub fn next_update(watch: &Watch) -> TaskUpdate {
     match next_event(watch) {
         WatchEvent::Connected { .. } => next_update(watch),
+        // On a slow machine.
+        WatchEvent::Update(update) if Mark::of(&update) == Mark::Progress => next_update(watch),
         WatchEvent::Update(update) => update,
         WatchEvent::Lost(why) => panic!("the watch ended: {why}"),
     }

@@ -7,6 +7,7 @@ use todo::client::Edit;
 use todo::rpc::proto::*;
 
 use crate::harness::{self, Calls, TestServer, next_update, watch};
+use todo::state::Limits;
 
 #[test]
 fn a_task_that_is_there_throughout_is_on_exactly_one_page() {
@@ -64,7 +65,7 @@ fn a_listing_shows_its_revision_and_list_and_a_token_fits_only_its_list() {
     assert_eq!((last.revision, &*last.next_page_token), (4, ""));
 
     let other =
-        TestServer::with(Box::new(todo::store::MemoryStore::new("other-list")), harness::LIMITS);
+        TestServer::with(Box::new(todo::store::MemoryStore::new("other-list")), Limits::default());
     let refused = other.client().page(Filter::LIVE, 2, &first.next_page_token).unwrap_err();
     assert_eq!(refused.code, todo::client::Code::InvalidArgument);
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use todo::client::{Client, Code, Edit};
 use todo::rpc::methods;
 use todo::rpc::proto::*;
+use todo::state::Limits;
 use todo::store::SqliteStore;
 
-use crate::harness::{self, Calls, LIMITS, TestServer, refusal};
+use crate::harness::{self, Calls, TestServer, refusal};
 
 fn complete(client: &Client, request_id: &str, expected: Option<i64>) -> (Code, i64) {
     let request = CompleteTaskRequest {
@@ -25,7 +26,8 @@ fn complete(client: &Client, request_id: &str, expected: Option<i64>) -> (Code, 
 #[test]
 fn a_repeat_gets_the_first_answer_and_changes_nothing_even_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let start = || TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), LIMITS);
+    let start =
+        || TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), Limits::default());
     let server = start();
     let client = server.client();
     let first = client.add_with("milk", "r1").unwrap();
@@ -84,7 +86,7 @@ fn repeats_in_flight_together_change_the_list_once() {
 #[test]
 fn a_call_that_waited_past_its_deadline_is_not_executed() {
     let (store, gate) = crate::durability::gated();
-    let server = TestServer::with(store, LIMITS);
+    let server = TestServer::with(store, Limits::default());
     let client = server.client();
     std::thread::scope(|scope| {
         let blocker = scope.spawn(|| client.add("in time"));

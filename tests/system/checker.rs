@@ -1,0 +1,308 @@
+//! Compares what a watcher was sent with the server's change log: the promises of the
+//! wire contract, one by one, written down independently of the server's own code.
+
+use std::fmt::Debug;
+
+use grpcio::RpcStatusCode as Code;
+use protobuf::Message;
+use todo::limits::{PACKED_BYTES_MAX, UPDATES_PER_MESSAGE_MAX};
+use todo::rpc::proto::*;
+
+use crate::change_log::Log;
+
+/// What one call of WatchTasks was sent.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    pub request: WatchTasksRequest,
+    /// A revision that the list had when the call was made, or an earlier one.
+    pub called_at: i64,
+    /// As they came, with their `more`.
+    pub messages: Vec<TaskUpdate>,
+    /// What the server ended it with; `None`: the client did.
+    pub end: Option<(Code, String)>,
+}
+
+/// A promise that was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Violation {
+    /// A change that concerns the filter is missing.
+    Gap,
+    /// An update at or below what was sent already.
+    Again,
+    /// An update that is not the log's.
+    Altered,
+    /// An update that does not concern the filter.
+    NotConcerned,
+    /// A mark that was not asked for, or where none may be.
+    MisplacedMark,
+    /// A mark with fields that are not its own.
+    MarkFields,
+    /// The snapshot is not the list.
+    Snapshot,
+    /// A snapshot although the history was there.
+    NeedlessReset,
+    /// SYNCED before everything up to the call's moment was sent.
+    SyncedEarly,
+    /// PROGRESS below what was sent.
+    ProgressBack,
+    /// A mark of a revision that the list never had.
+    FromTheFuture,
+    /// More in a message than was asked for, or may be.
+    Packing,
+    /// An end that nothing explains.
+    End,
+}
+
+pub type Broken = (Violation, String);
+
+fn broken<T>(what: Violation, found: impl Debug) -> Result<T, Broken> {
+    Err((what, format!("{found:?}")))
+}
+
+impl Log {
+    /// Checks a recording that has to reach to a revision at least.
+    pub fn check_up_to(&self, recording: &Recording, up_to: i64) -> Result<i64, Broken> {
+        let place = self.check(recording)?;
+        let filter = recording.request.filter.unwrap();
+        match self.next_concerning(filter, place, up_to) {
+            Some(missing) => broken(Violation::Gap, format!("{missing} after {place}")),
+            None => Ok(place),
+        }
+    }
+
+    /// Checks a recording, and returns the revision up to which it told everything.
+    pub fn check(&self, recording: &Recording) -> Result<i64, Broken> {
+        for message in &recording.messages {
+            check_packing(&recording.request, message)?;
+        }
+        let mut replay = Replay::new(self, recording);
+        for message in &recording.messages {
+            replay.update(message)?;
+            message.more.iter().try_for_each(|update| replay.update(update))?;
+        }
+        replay.end()
+    }
+}
+
+fn is_mark(update: &TaskUpdate) -> bool {
+    matches!(&*update.action, "RESET" | "SNAPSHOT" | "SYNCED" | "PROGRESS")
+}
+
+fn check_packing(request: &WatchTasksRequest, message: &TaskUpdate) -> Result<(), Broken> {
+    let updates_max = usize::try_from(request.max_updates_per_message).unwrap().max(1);
+    let updates = 1 + message.more.len();
+    let bytes = message.compute_size() as usize;
+    if updates > updates_max.min(UPDATES_PER_MESSAGE_MAX) {
+        return broken(Violation::Packing, format!("{updates} updates"));
+    }
+    if message.more.is_empty() {
+        return Ok(());
+    }
+    if bytes > PACKED_BYTES_MAX {
+        return broken(Violation::Packing, format!("{bytes} bytes"));
+    }
+    // All of one kind: changes, or tasks of a snapshot.
+    let is_packable = |update: &TaskUpdate| match &*message.action {
+        "SNAPSHOT" => update.action == "SNAPSHOT",
+        _ => !is_mark(update),
+    };
+    let packable = |more: &TaskUpdate| is_packable(more) && more.more.is_empty();
+    if !is_packable(message) || !message.more.iter().all(packable) {
+        return broken(Violation::Packing, message);
+    }
+    Ok(())
+}
+
+/// A recording, update by update.
+struct Replay<'a> {
+    log: &'a Log,
+    recording: &'a Recording,
+    filter: Filter,
+    /// Everything up to this revision was sent; `None`: where the stream began is not
+    /// known yet.
+    place: Option<i64>,
+    /// The tasks of a snapshot that nothing has followed yet.
+    snapshot: Option<Vec<Task>>,
+    synced: bool,
+    /// Whether nothing came yet.
+    is_first: bool,
+}
+
+impl<'a> Replay<'a> {
+    fn new(log: &'a Log, recording: &'a Recording) -> Replay<'a> {
+        let filter = recording.request.filter.unwrap();
+        let place = recording.request.after_revision;
+        Replay { log, recording, filter, place, snapshot: None, synced: false, is_first: true }
+    }
+
+    fn update(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let request = &self.recording.request;
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        let snapshot_only = request.snapshot && request.after_revision.is_none();
+        if is_first && snapshot_only && update.action != "RESET" {
+            return broken(Violation::MisplacedMark, update);
+        }
+        match &*update.action {
+            "RESET" if is_first && request.snapshot => self.reset(update),
+            "SNAPSHOT" => self.task(update),
+            "SYNCED" => self.synced(update),
+            "PROGRESS" if request.progress_interval_ms > 0 => self.progress(update),
+            "RESET" | "PROGRESS" => broken(Violation::MisplacedMark, update),
+            _ => self.change(update),
+        }
+    }
+
+    fn reset(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let request = &self.recording.request;
+        if *update != (TaskUpdate { action: "RESET".to_owned(), ..Default::default() }) {
+            return broken(Violation::MarkFields, update);
+        }
+        if let Some(after) = request.after_revision {
+            let this_list = request.list_id.is_empty() || request.list_id == self.log.list_id;
+            if this_list && (self.log.compacted..=self.recording.called_at).contains(&after) {
+                return broken(Violation::NeedlessReset, request);
+            }
+        }
+        self.place = None;
+        self.snapshot = Some(Vec::new());
+        Ok(())
+    }
+
+    fn task(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let Some(tasks) = &mut self.snapshot else {
+            return broken(Violation::MisplacedMark, update);
+        };
+        let Some(task) = update.task.as_ref() else {
+            return broken(Violation::MarkFields, update);
+        };
+        let expected = TaskUpdate {
+            action: "SNAPSHOT".to_owned(),
+            task: Some(task.clone()).into(),
+            more: update.more.clone(),
+            ..Default::default()
+        };
+        if *update != expected {
+            return broken(Violation::MarkFields, update);
+        }
+        tasks.push(task.clone());
+        Ok(())
+    }
+
+    fn synced(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let request = &self.recording.request;
+        let asked = request.snapshot || request.after_revision.is_some();
+        if !asked || self.synced {
+            return broken(Violation::MisplacedMark, update);
+        }
+        self.synced = true;
+        let expected = TaskUpdate {
+            action: "SYNCED".to_owned(),
+            revision: update.revision,
+            list_id: self.log.list_id.clone(),
+            ..Default::default()
+        };
+        if *update != expected {
+            return broken(Violation::MarkFields, update);
+        }
+        if update.revision < self.recording.called_at {
+            let called_at = self.recording.called_at;
+            return broken(Violation::SyncedEarly, format!("{update:?}, called at {called_at}"));
+        }
+        self.end_of_snapshot(update.revision)?;
+        self.mark(update)
+    }
+
+    fn progress(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let revision = update.revision;
+        let expected = TaskUpdate { action: "PROGRESS".to_owned(), revision, ..Default::default() };
+        if *update != expected {
+            return broken(Violation::MarkFields, update);
+        }
+        self.end_of_snapshot(revision)?;
+        self.mark(update)
+    }
+
+    /// A mark says that everything up to its revision was sent.
+    fn mark(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let revision = update.revision;
+        if revision > self.log.newest() {
+            return broken(Violation::FromTheFuture, update);
+        }
+        let place = self.place.unwrap_or(revision);
+        if revision < place || (self.place.is_none() && revision < self.recording.called_at) {
+            return broken(Violation::ProgressBack, format!("{update:?} at {place}"));
+        }
+        if let Some(missing) = self.log.next_concerning(self.filter, place, revision) {
+            return broken(Violation::Gap, format!("{missing} before {update:?}"));
+        }
+        self.place = Some(revision);
+        Ok(())
+    }
+
+    fn change(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
+        let revision = update.revision;
+        let alone = TaskUpdate { more: Vec::new(), ..update.clone() };
+        match self.log.change(revision) {
+            Some(change) if *change == alone => {}
+            change => return broken(Violation::Altered, (update, change)),
+        }
+        self.end_of_snapshot(revision - 1)?;
+        // A watch from now on begins somewhere after the call.
+        let place = self.place.unwrap_or_else(|| (revision - 1).max(self.recording.called_at));
+        if revision <= place {
+            return broken(Violation::Again, format!("{revision} at {place}"));
+        }
+        if !self.log.concerns(self.filter, revision) {
+            return broken(Violation::NotConcerned, update);
+        }
+        if let Some(missing) = self.log.next_concerning(self.filter, place, revision - 1) {
+            return broken(Violation::Gap, format!("{missing} before {revision}"));
+        }
+        self.place = Some(revision);
+        Ok(())
+    }
+
+    /// A snapshot shows the list at a revision, and what follows goes on from there.
+    fn end_of_snapshot(&mut self, revision: i64) -> Result<(), Broken> {
+        let Some(tasks) = self.snapshot.take() else { return Ok(()) };
+        let list = self.log.tasks_at(revision, self.filter);
+        if tasks != list {
+            let differ = tasks.iter().zip(&list).find(|(sent, listed)| sent != listed);
+            let found = format!("{} of {} at {revision}: {differ:?}", tasks.len(), list.len());
+            return broken(Violation::Snapshot, found);
+        }
+        self.place = Some(revision);
+        Ok(())
+    }
+
+    fn end(self) -> Result<i64, Broken> {
+        let Recording { request, end, called_at, .. } = self.recording;
+        // In the middle of a snapshot there is no place to resume from.
+        let place = match (self.place, &self.snapshot) {
+            (Some(place), None) => place,
+            _ => 0,
+        };
+        match end {
+            Some((Code::OUT_OF_RANGE, why)) => {
+                let asked = request.after_revision.unwrap_or(place);
+                let is_gone =
+                    asked.max(place) < self.log.compacted && why.contains("is kept after revision");
+                let is_other = !request.list_id.is_empty() && request.list_id != self.log.list_id;
+                let is_refused = self.is_first && (is_other || asked > *called_at);
+                match is_gone || is_refused {
+                    true => Ok(place),
+                    false => broken(Violation::End, end),
+                }
+            }
+            // CANCELLED: the client did not read, so the reason could not be told.
+            Some((Code::UNAVAILABLE | Code::RESOURCE_EXHAUSTED | Code::CANCELLED, _)) | None => {
+                Ok(place)
+            }
+            Some(_) => broken(Violation::End, end),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "checker_tests.rs"]
+mod tests;

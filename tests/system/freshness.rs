@@ -1,0 +1,109 @@
+//! What a watcher knows of the list, beside what anybody who asks is told.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use todo::client::Client;
+use todo::rpc::methods;
+use todo::rpc::proto::*;
+use todo::state::Limits;
+use todo::store::{SqliteStore, Store};
+
+use crate::change_log::{Log, shows};
+use crate::follow::Habits;
+use crate::harness::{self, Calls, TestServer};
+use crate::promises::{in_memory, write_at_once};
+use crate::stream::{Stream, raw};
+use crate::world::{FILTERS, World};
+
+/// Asks in every way after each update.
+fn ask_at_each_update(world: &World, filter: Filter) {
+    let client = harness::client(&world.address);
+    let request = WatchTasksRequest { filter: filter.into(), snapshot: true, ..Default::default() };
+    let stream = Stream::open(&raw(&world.address, |channel| channel), &request);
+    stream.up_to("SYNCED");
+    while world.is_written() {
+        let update = stream.update();
+        let task = client.get(update.task.id).unwrap();
+        assert!(task.revision >= update.revision, "GetTask {task} after {update}");
+        assert!(task.revision > update.revision || Some(&task) == update.task.as_ref());
+        let page = client.page(filter, 1, "").unwrap();
+        assert!(page.revision >= update.revision, "GetTasks at {} after {update}", page.revision);
+        let changes = change(&client, update.revision);
+        assert_eq!(
+            changes.changes.as_slice(),
+            std::slice::from_ref(&update),
+            "ListChanges after it"
+        );
+        assert!(changes.revision >= update.revision);
+        let then = GetTasksRequest {
+            at_revision: Some(update.revision),
+            filter: Filter::ANY.into(),
+            page_size: 1,
+            ..Default::default()
+        };
+        client.make(&methods::GET_TASKS, &then).expect("its revision has come");
+    }
+}
+
+fn change(client: &Client, revision: i64) -> ListChangesResponse {
+    let one = ListChangesRequest {
+        after_revision: Some(revision - 1),
+        up_to_revision: Some(revision),
+        ..Default::default()
+    };
+    client.make(&methods::LIST_CHANGES, &one).unwrap()
+}
+
+#[test]
+fn no_answer_is_older_than_an_update_that_came_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let on_disk: Box<dyn Store> = Box::new(SqliteStore::open(dir.path()).unwrap());
+    for store in [in_memory(), on_disk] {
+        let server = TestServer::with(store, Limits::default());
+        let world = &World::new(&server.address);
+        world.write(30, 1);
+        thread::scope(|scope| {
+            for filter in FILTERS {
+                scope.spawn(move || ask_at_each_update(world, filter));
+            }
+            write_at_once(world, 1_500);
+            world.finish();
+        });
+    }
+}
+
+/// Keeps the tasks of its filter by the updates alone: they say what comes and what goes.
+#[test]
+fn a_filtered_watcher_knows_its_list_by_its_updates_alone() {
+    let server = TestServer::with(in_memory(), Limits { watch_queue_max: 4, ..Limits::default() });
+    let world = &World::new(&server.address);
+    let goal = thread::scope(|scope| {
+        let watching = FILTERS.map(|filter| {
+            let mut habits = Habits::new(filter, 7).with_snapshot();
+            habits.stalls_for = 100;
+            scope.spawn(move || (filter, world.follow(&habits)))
+        });
+        write_at_once(world, 2_000);
+        let goal = world.finish();
+        let log = Log::fetch(&server.client());
+        for (filter, recordings) in watching.map(|watcher| watcher.join().unwrap()) {
+            let mut known: BTreeMap<i32, Task> = BTreeMap::new();
+            for update in recordings.into_iter().flat_map(|recording| recording.messages) {
+                let Some(task) = update.task.into_option() else { continue };
+                let was_known = known.remove(&task.id).is_some();
+                let is_shown = shows(filter, &task);
+                assert!(was_known || is_shown, "{filter:?} was told of {task} for nothing");
+                if is_shown {
+                    known.insert(task.id, task);
+                }
+                if update.revision > 0 && update.revision % 100 == 0 {
+                    let known: Vec<_> = known.values().cloned().collect();
+                    assert_eq!(known, log.tasks_at(update.revision, filter), "{filter:?}");
+                }
+            }
+        }
+        goal
+    });
+    assert!(goal > 1_000);
+}

@@ -1,0 +1,51 @@
+//! Snapshot and stream meet without gap or duplicate, however long the snapshot takes.
+
+use todo::client::Edit;
+use todo::limits::SNAPSHOT_VERSIONS_MAX;
+use todo::rpc::proto::*;
+
+use crate::abuse::narrow;
+use crate::change_log::Log;
+use crate::checker::Recording;
+use crate::harness::{Calls, TestServer};
+use crate::load::add_many;
+use crate::stream::{Stream, environment, raw_in};
+use crate::world::FILTERS;
+
+/// More snapshots on their way out than the server keeps old lists for: those that share
+/// an older one are told what came since before they are told that they are synced.
+#[test]
+fn more_slow_snapshots_than_old_lists_all_meet_their_streams() {
+    let server = TestServer::start();
+    let client = server.client();
+    // Far more than the transport takes for a client that does not read.
+    add_many(&server.address, 1_000, &"x".repeat(500));
+    let env = environment();
+    let mut slow = Vec::new();
+    let large = std::iter::repeat_n(Filter::ANY, SNAPSHOT_VERSIONS_MAX);
+    for (id, filter) in (1..).zip(large.chain(FILTERS).chain(FILTERS)) {
+        let request =
+            WatchTasksRequest { snapshot: true, filter: filter.into(), ..Default::default() };
+        let called_at = client.revision();
+        let connection = raw_in(&env, &server.address, narrow);
+        let stream = Stream::open_lazy(&connection, &request);
+        let reset = stream.update();
+        slow.push((stream, Recording { request, called_at, messages: vec![reset], end: None }));
+        // Each time it is another list.
+        client.edit(id, Edit::Complete).unwrap();
+        client.edit(id + 100, Edit::Delete).unwrap();
+    }
+    let recordings: Vec<_> = slow
+        .into_iter()
+        .map(|(stream, mut recording)| {
+            recording.messages.extend(stream.up_to("SYNCED"));
+            (stream, recording)
+        })
+        .collect();
+    client.add("the last one").unwrap();
+    client.edit(1, Edit::Complete).unwrap();
+    let log = Log::fetch(&client);
+    for (n, (_, recording)) in recordings.iter().enumerate() {
+        log.check(recording).unwrap_or_else(|broken| panic!("snapshot {n}: {broken:?}"));
+    }
+}

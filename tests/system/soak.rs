@@ -1,0 +1,136 @@
+//! The same for minutes, or hours: nothing grows, and nothing is ever lost.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::checker::Recording;
+use crate::daemon::Daemon;
+use crate::follow::{Habits, check};
+use crate::harness::{Calls, client, until};
+use crate::past::list_until_the_end;
+use crate::promises::write_at_once;
+use crate::world::{FILTERS, LogKeeper, World, check_answers};
+
+/// How long: 120, or what TODO_TEST_SOAK_SECONDS says.
+fn soak_time() -> Duration {
+    let seconds = std::env::var("TODO_TEST_SOAK_SECONDS");
+    Duration::from_secs(seconds.map_or(120, |seconds| seconds.parse().unwrap()))
+}
+
+/// History so short that compaction always runs, and clients are soon cut off.
+const OPTIONS: [&str; 8] = [
+    "--history-revisions",
+    "1000",
+    "--history-revisions-max",
+    "1000",
+    "--watch-queue-max",
+    "64",
+    "--watch-stall-timeout",
+    "1s",
+];
+const TASKS: i32 = 500;
+const CHANGES_PER_ROUND: usize = 3_000;
+/// SQLite starts the write-ahead log over after 4 MiB, unless readers keep it from that.
+const WAL_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+fn watchers(world: &World, round: u64) -> Vec<Habits> {
+    let mut watchers = Vec::new();
+    for (filter, seed) in FILTERS.into_iter().zip(100 * round..) {
+        let mut steady = Habits::new(filter, seed).after(world.newest());
+        steady.request.max_updates_per_message = 100;
+        let mut resuming = Habits { seed: seed + 10, ..steady.clone() };
+        resuming.hangs_up = true;
+        let mut stalling = Habits::new(filter, seed + 20).with_snapshot();
+        stalling.stalls_for = 1_500;
+        stalling.falls_back = true;
+        stalling.request.progress_interval_ms = 100;
+        let mut coming = Habits::new(filter, seed + 30).with_snapshot();
+        coming.hangs_up = true;
+        coming.falls_back = true;
+        watchers.extend([steady, resuming, stalling, coming]);
+    }
+    watchers
+}
+
+/// Writers, watchers and readers of the past at once; all that they were sent is checked.
+fn round(address: &str, round: u64) {
+    let world = &World::going_on(address, 500, TASKS);
+    let watchers = &watchers(world, round);
+    let (answers, goal, recorded, listings, log) = thread::scope(|scope| {
+        let log = scope.spawn(|| LogKeeper::new(world).keep());
+        let watching: Vec<_> =
+            watchers.iter().map(|habits| scope.spawn(|| world.follow(habits))).collect();
+        let listing = FILTERS.map(|filter| scope.spawn(move || list_until_the_end(world, filter)));
+        let answers = write_at_once(world, CHANGES_PER_ROUND);
+        let goal = world.finish();
+        let recorded: Vec<Vec<Recording>> =
+            watching.into_iter().map(|watcher| watcher.join().unwrap()).collect();
+        let listings = listing.map(|reader| reader.join().unwrap());
+        (answers, goal, recorded, listings, log.join().unwrap().log())
+    });
+    check_answers(&log, &answers);
+    for (habits, recordings) in watchers.iter().zip(&recorded) {
+        check(&log, habits, recordings, goal);
+    }
+    for (filter, listings) in FILTERS.into_iter().zip(listings) {
+        for (revision, listed) in listings {
+            if log.is_told(revision) {
+                assert_eq!(listed, log.tasks_at(revision, filter), "{filter:?} at {revision}");
+            }
+        }
+    }
+}
+
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(daemon.proc("status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    resident.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// More than the transport has ever needed.
+const THREADS_MAX: usize = 64;
+
+fn entries(dir: &Path) -> usize {
+    dir.read_dir().unwrap().count()
+}
+
+/// The names of its own threads; the transport starts and ends others as it needs them.
+fn threads(daemon: &Daemon) -> Vec<String> {
+    let tasks = daemon.proc("task").read_dir().unwrap().map(Result::unwrap);
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    let names = names.map(|name| name.trim().to_owned());
+    let ours = ["grpc-poll-0", "pacer", "reader", "signals", "state"];
+    let mut names: Vec<_> = names.filter(|name| ours.contains(&&**name)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_soak_leaves_nothing_behind_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path(), &OPTIONS);
+    let wal = dir.path().join("todo.db-wal");
+    // One more, the reader's, is opened when it is first needed.
+    let files = entries(&daemon.proc("fd")) + 1;
+    client(&daemon.address).add("first").unwrap();
+    let began = Instant::now();
+    let (mut rounds, mut warm, mut wal_most) = (0, None, 0);
+    while rounds < 3 || began.elapsed() < soak_time() {
+        round(&daemon.address, rounds);
+        rounds += 1;
+        wal_most = wal_most.max(wal.metadata().unwrap().len());
+        if warm.is_none() && began.elapsed() >= soak_time() / 3 {
+            warm = Some(resident_kib(&daemon));
+        }
+    }
+    let (warm, end) = (warm.unwrap_or_else(|| resident_kib(&daemon)), resident_kib(&daemon));
+    let revision = client(&daemon.address).revision();
+    eprintln!("{rounds} rounds, {revision} changes: {warm} KiB, then {end} KiB; log {wal_most}");
+    assert!(end <= warm + warm / 5 + 4_096, "memory grew from {warm} to {end} KiB");
+    assert!(wal_most <= WAL_BYTES_MAX, "the write-ahead log grew to {wal_most} bytes");
+    until("connections are closed", || entries(&daemon.proc("fd")) <= files);
+    assert_eq!(threads(&daemon), ["grpc-poll-0", "pacer", "reader", "signals", "state"]);
+    let all = entries(&daemon.proc("task"));
+    assert!(all < THREADS_MAX, "{all} threads");
+}
