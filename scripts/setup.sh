@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What run.sh and test.sh share: where things are, and the set-up of a fresh machine.
+# What run.sh, test.sh and bench.sh share: where things are, and the set-up of a fresh machine.
 # Sourced. Its messages go to stderr; what is there already is not installed again.
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -25,7 +25,7 @@ find_python() {
     return 1
 }
 
-# Prints the Debian packages that are missing; `missing tests` looks for Python, too.
+# Prints the Debian packages that are missing for `run`, `tests` or `bench`.
 missing() {
     has cmake || echo cmake
     has make || echo make # which cmake only recommends
@@ -33,10 +33,26 @@ missing() {
     has pkg-config || echo pkg-config
     pkg-config --exists openssl 2>/dev/null || dpkg -s libssl-dev >/dev/null 2>&1 || echo libssl-dev
     has ccache || echo ccache
-    [ "$1" != tests ] || find_python >/dev/null || printf '%s\n' python3 python3-venv
+    [ "$1" = run ] || find_python >/dev/null || printf '%s\n' python3 python3-venv
+    [ "$1" != bench ] || has h2load || echo nghttp2-client
 }
 
-# `set_up run`: what a build needs. `set_up tests`: what the tests need, too.
+# The environment of the Python programs, made anew when its requirements change.
+make_venv() {
+    venv=$target/venv
+    if cmp -s "$root/tests/neutral/requirements.txt" "$venv/made-from.txt" &&
+        [ -x "$venv/bin/python" ]; then
+        return
+    fi
+    say "Making the Python environment in $venv"
+    rm -rf "$venv"
+    "$(find_python)" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --only-binary=:all: --requirement "$root/tests/neutral/requirements.txt"
+    cp "$root/tests/neutral/requirements.txt" "$venv/made-from.txt" # last: marks it complete
+}
+
+# `set_up run`: what a build needs. `set_up tests`, `set_up bench`: what those need, too.
 set_up() {
     local packages version
     has cargo || PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin

@@ -11,16 +11,7 @@ if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
     rustup component add rustfmt clippy
 fi
 
-# The neutral client's environment, made anew when its requirements change.
-venv=$target/venv
-if ! cmp -s tests/neutral/requirements.txt "$venv/made-from.txt" || ! [ -x "$venv/bin/python" ]; then
-    say "Making the Python environment of the tests in $venv"
-    rm -rf "$venv"
-    "$(find_python)" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --only-binary=:all: --requirement tests/neutral/requirements.txt
-    cp tests/neutral/requirements.txt "$venv/made-from.txt" # last: marks it complete
-fi
+make_venv # of the neutral client
 export TODO_TEST_PYTHON=$venv/bin/python
 
 cargo fmt --check

@@ -1,0 +1,62 @@
+//! The bare transport: an AddTask that is answered by its handler, with the same
+//! transport, settings and answer as todod's, and nothing behind it. `bench-control
+//! PORT` prints `listening on ..` when it takes calls.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::SystemTime;
+
+use grpcio::{EnvBuilder, RpcContext, ServerCredentials, ServiceBuilder, UnarySink};
+use protobuf::MessageField;
+use protobuf::well_known_types::timestamp::Timestamp;
+use todo::rpc::methods;
+use todo::rpc::proto::*;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let port = std::env::args().nth(1).ok_or("usage: bench-control PORT")?;
+    let env = Arc::new(EnvBuilder::new().cq_count(1).build());
+    let added = Arc::new(AtomicI32::new(0));
+    let count = added.clone();
+    let service = ServiceBuilder::new()
+        .add_unary_handler(&methods::ADD_TASK, move |ctx, request, sink| {
+            let id = added.fetch_add(1, Ordering::Relaxed) + 1;
+            let task = Some(task(id, request.title)).into();
+            answer(&ctx, sink, AddTaskResponse { task, ..Default::default() });
+        })
+        // What the bench checks: the first task, and how many there are.
+        .add_unary_handler(&methods::GET_TASKS, move |ctx, _, sink| {
+            let revision = i64::from(count.load(Ordering::Relaxed));
+            let first = (revision > 0).then(|| task(1, "Buy oat milk and bread".to_owned()));
+            let tasks = first.into_iter().collect();
+            answer(&ctx, sink, GetTasksResponse { tasks, revision, ..Default::default() });
+        })
+        .build();
+    let mut server = todo::server::transport(&env).register_service(service).build()?;
+    let address = format!("127.0.0.1:{port}");
+    server.add_listening_port(&address, ServerCredentials::insecure())?;
+    server.start();
+    println!("listening on {address}");
+    futures_executor::block_on(std::future::pending())
+}
+
+/// The usual way: the future that completes the call runs on the poll thread.
+fn answer<T: 'static>(ctx: &RpcContext, sink: UnarySink<T>, response: T) {
+    let done = sink.success(response);
+    ctx.spawn(async move {
+        let _ = done.await;
+    });
+}
+
+/// As todod's, with the same fields.
+fn task(id: i32, title: String) -> Task {
+    let now: MessageField<Timestamp> = Some(SystemTime::now().into()).into();
+    Task {
+        id,
+        title,
+        revision: id.into(),
+        created_at: now.clone(),
+        updated_at: now,
+        ..Default::default()
+    }
+}
