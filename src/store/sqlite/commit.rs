@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql, params, params_from_iter};
 use super::rows::values;
 use super::transaction;
 use crate::limits;
-use crate::model::{Change, Remembered, Task, Timestamp};
+use crate::model::{Change, Remembered, Timestamp};
 use crate::store::{Batch, CommitError};
 
 /// For how long request ids are remembered. The defaults are those of [`limits`].
@@ -44,43 +44,42 @@ pub(super) fn commit(
     }
 }
 
+/// One table after the other: each statement is looked up once a batch, not once a row.
 fn put(connection: &Connection, batch: &Batch, retention: &Retention) -> rusqlite::Result<()> {
-    for change in &batch.changes {
-        put_task(connection, &change.task)?;
-        put_change(connection, change)?;
-    }
-    for remembered in &batch.remembered {
-        put_request(connection, remembered, batch.now)?;
-    }
+    put_tasks(connection, &batch.changes)?;
+    put_changes(connection, &batch.changes)?;
+    put_requests(connection, &batch.remembered, batch.now)?;
     forget(connection, batch.now, retention)
 }
 
-fn put_task(connection: &Connection, task: &Task) -> rusqlite::Result<()> {
+fn put_tasks(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached(
         "INSERT INTO tasks (id, title, deleted, revision, created_at, updated_at, completed_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (id) DO UPDATE SET title = ?2, deleted = ?3, revision = ?4,
              created_at = ?5, updated_at = ?6, completed_at = ?7",
     )?;
-    put.execute(&values(task)[..]).map(|_| ())
+    changes.iter().try_for_each(|change| put.execute(&values(&change.task)[..]).map(drop))
 }
 
-fn put_change(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+fn put_changes(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached(
         "INSERT INTO changes (task_id, title, deleted, revision, created_at, updated_at,
              completed_at, action, was_completed, was_deleted, request_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
-    let was_completed = change.before.map(|before| before.completed);
-    let was_deleted = change.before.map(|before| before.deleted);
-    let more: [&dyn ToSql; 4] =
-        [&change.action.name(), &was_completed, &was_deleted, &change.request_id];
-    put.execute(params_from_iter(values(&change.task).into_iter().chain(more))).map(|_| ())
+    changes.iter().try_for_each(|change| {
+        let was_completed = change.before.map(|before| before.completed);
+        let was_deleted = change.before.map(|before| before.deleted);
+        let more: [&dyn ToSql; 4] =
+            [&change.action.name(), &was_completed, &was_deleted, &change.request_id];
+        put.execute(params_from_iter(values(&change.task).into_iter().chain(more))).map(drop)
+    })
 }
 
-fn put_request(
+fn put_requests(
     connection: &Connection,
-    remembered: &Remembered,
+    remembered: &[Remembered],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached(
@@ -88,8 +87,10 @@ fn put_request(
              completed_at, request_id, content, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
-    let more: [&dyn ToSql; 3] = [&remembered.request_id, &remembered.content, &now];
-    put.execute(params_from_iter(values(&remembered.answer).into_iter().chain(more))).map(|_| ())
+    remembered.iter().try_for_each(|remembered| {
+        let more: [&dyn ToSql; 3] = [&remembered.request_id, &remembered.content, &now];
+        put.execute(params_from_iter(values(&remembered.answer).into_iter().chain(more))).map(drop)
+    })
 }
 
 /// Forgets the oldest requests, up to the first that is still to be remembered. So
