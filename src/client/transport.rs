@@ -8,7 +8,9 @@ use grpcio::{
 };
 
 use super::{CallError, Code, Interrupt, Place, proto};
-use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN};
+use crate::limits::{
+    CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
+};
 use crate::rpc::methods;
 
 /// Where `todod` listens unless told otherwise.
@@ -43,6 +45,11 @@ impl Client {
             .enable_http_proxy(false)
             .initial_reconnect_backoff(RECONNECT_BACKOFF_MIN)
             .max_reconnect_backoff(RECONNECT_BACKOFF_MAX)
+            // With it the system ends a connection whose peer has not acknowledged for so
+            // long what was sent: without, it tries for a quarter of an hour. Servers end
+            // connections that are pinged more often than every 5 minutes.
+            .keepalive_time(CLIENT_KEEPALIVE_TIME)
+            .keepalive_timeout(KEEPALIVE_TIMEOUT)
             // The seed's server sends the whole list in one message.
             .max_receive_message_len(-1)
             .connect(server);

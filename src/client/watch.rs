@@ -63,9 +63,11 @@ pub enum WatchEvent {
     /// A change or a mark, never packed. No change is missing, comes twice or comes out
     /// of order, however many streams it took; only RESET starts again.
     Update(proto::TaskUpdate),
-    /// The stream ended, or the server cannot be reached. Said once, until Connected;
-    /// one that will not pass ends the watch.
+    /// The stream ended, or the server cannot be reached: the watch tries again. Said
+    /// once, until Connected.
     Lost(CallError),
+    /// The last event: what it says will not pass, or the watch was not to reconnect.
+    Ended(CallError),
 }
 
 /// A running watch, on a thread of its own. Dropping it ends the call.
@@ -103,7 +105,7 @@ impl Client {
 }
 
 impl Watch {
-    /// Disconnects after the last `Lost`.
+    /// Disconnects after `Ended`.
     pub fn events(&self) -> &Receiver<WatchEvent> {
         &self.events
     }
@@ -165,11 +167,15 @@ impl Run {
             // History that is gone is no end for who makes do with the list as it is.
             let is_gone = lost.code == Code::OutOfRange && self.may_snapshot();
             let goes_on = self.options.reconnect && (lost.code.may_pass() || is_gone);
-            if (!said_lost || !goes_on) && self.tell(WatchEvent::Lost(lost)).is_err() {
+            if !goes_on {
+                let _ = self.tell(WatchEvent::Ended(lost)); // or nobody listens any more
+                return;
+            }
+            if !said_lost && self.tell(WatchEvent::Lost(lost)).is_err() {
                 return;
             }
             said_lost = true;
-            if !goes_on || !self.waiter.sleep(jittered(backoff)) {
+            if !self.waiter.sleep(jittered(backoff)) {
                 return;
             }
             backoff = (backoff * 2).min(RECONNECT_BACKOFF_MAX);

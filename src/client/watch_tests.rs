@@ -117,6 +117,7 @@ impl Scripted {
             WatchEvent::Connected { is_todod: false } => "connected to the seed's".to_owned(),
             WatchEvent::Update(update) => format!("{} {}", update.action, update.revision),
             WatchEvent::Lost(e) => format!("lost: {} {e}", e.code.name()),
+            WatchEvent::Ended(e) => format!("ended: {} {e}", e.code.name()),
         };
         text.replace(&self.address, "SERVER") + "\n"
     }
@@ -247,8 +248,21 @@ fn what_will_not_pass_ends_it_even_behind_a_loss() {
         let told = server.tells(options(Filter::ANY, WatchStart::Now), 9);
         let events: Vec<_> = told.lines().take_while(|line| !line.starts_with("asked")).collect();
         assert_eq!(events.len(), 5, "{told}");
-        assert!(events[3].starts_with(&format!("lost: {name} ")), "{told}");
+        assert!(events[3].starts_with(&format!("ended: {name} ")), "{told}");
         assert_eq!(events[4], "end", "{told}");
+    }
+}
+
+#[test]
+fn history_that_is_gone_is_no_end_for_who_takes_the_list_as_it_is() {
+    for (start, first) in [
+        (WatchStart::Snapshot, &["RESET 0", "SYNCED 4", "11"][..]),
+        (after(3, true), &["ADDED 4", "SYNCED 4", "11"]),
+    ] {
+        let server = Scripted::start("l", &[first, &["RESET 0", "SYNCED 9", "14"]]);
+        let told = server.tells(options(Filter::ANY, start), 7);
+        let again = "SYNCED 4\nlost: OUT_OF_RANGE so\nconnected\nRESET 0\nSYNCED 9\n";
+        assert!(told.contains(again), "{told}");
     }
 }
 
@@ -314,7 +328,7 @@ fn the_seeds_server_is_live_and_may_be_silent() {
     "#]]
     .assert_eq(&server.tells(options(Filter::LIVE, WatchStart::Now), 6));
     let told = server.tells(options(Filter::LIVE, after(3, true)), 9);
-    let why = "lost: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
+    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
     assert!(told.starts_with(why), "{told}");
     // No PROGRESS is due from it.
     let watch = server.watch(options(Filter::LIVE, WatchStart::Now), Duration::ZERO);
@@ -350,7 +364,7 @@ fn the_seeds_server_in_between_forgets_the_place_of_a_snapshot_and_ends_a_resume
     "#]]
     .assert_eq(&server.tells(options(Filter::ANY, WatchStart::Snapshot), 10));
     let told = server.tells(options(Filter::ANY, WatchStart::Now), 9);
-    let why = "lost: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
+    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
     assert!(told.contains(why), "{told}");
 }
 

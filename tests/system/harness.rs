@@ -122,14 +122,14 @@ pub fn next_update(watch: &Watch) -> TaskUpdate {
         // On a slow machine.
         WatchEvent::Update(update) if Mark::of(&update) == Mark::Progress => next_update(watch),
         WatchEvent::Update(update) => update,
-        WatchEvent::Lost(why) => panic!("the watch ended: {why}"),
+        WatchEvent::Lost(why) | WatchEvent::Ended(why) => panic!("the watch ended: {why}"),
     }
 }
 
 /// The reason for which the watch ends, after what comes before it.
 pub fn end_of(watch: &Watch) -> CallError {
     loop {
-        if let WatchEvent::Lost(why) = next_event(watch) {
+        if let WatchEvent::Ended(why) = next_event(watch) {
             return why;
         }
     }

@@ -18,17 +18,18 @@ impl Contact {
         }
     }
 
-    /// Returns the exit code if that is the end: a server that was never there, or that
-    /// says no.
+    /// Returns the exit code if the server was never there: nothing is to be waited for.
     pub fn lost(&mut self, why: &CallError, out: &mut Out) -> Option<Exit> {
         if !self.was_made {
             return Some(out.failed("", why));
         }
-        if !why.code.may_pass() {
-            return Some(out.failed("the watch ended: ", why));
-        }
         self.is_lost = true;
         out.message(&format!("{why}; trying again"));
         None
+    }
+
+    pub fn ended(&self, why: &CallError, out: &mut Out) -> Exit {
+        let what = if self.was_made { "the watch ended: " } else { "" };
+        out.failed(what, why)
     }
 }

@@ -78,7 +78,7 @@ impl Waiting<'_, '_> {
                 recv(watch.events()) -> event => match event {
                     Ok(event) => self.take(event)?,
                     Err(_) if self.lost_history => return Ok(None),
-                    // It says Lost before it ends.
+                    // It says why before it ends.
                     Err(_) => Some(Exit::Failure),
                 },
                 recv(look_again) -> _ => None,
@@ -109,7 +109,8 @@ impl Waiting<'_, '_> {
                 }
                 _ => {}
             },
-            WatchEvent::Lost(why) if why.code == Code::OutOfRange => self.lost_history = true,
+            WatchEvent::Ended(why) if why.code == Code::OutOfRange => self.lost_history = true,
+            WatchEvent::Ended(why) => return Ok(Some(self.contact.ended(&why, self.session.out))),
             WatchEvent::Lost(why) => return Ok(self.contact.lost(&why, self.session.out)),
         }
         Ok(None)

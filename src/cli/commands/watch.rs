@@ -137,9 +137,13 @@ impl Follower<'_, '_> {
                 }
                 WatchEvent::Lost(why) => {
                     if let Some(exit) = self.contact.lost(&why, self.session.out) {
-                        self.advise(&why);
                         return Ok(exit);
                     }
+                }
+                WatchEvent::Ended(why) => {
+                    let exit = self.contact.ended(&why, self.session.out);
+                    self.advise(&why);
+                    return Ok(exit);
                 }
             }
         }
@@ -158,7 +162,7 @@ impl Follower<'_, '_> {
             return Ok(Err(settled));
         }
         Ok(select! {
-            // It says Lost before it ends.
+            // It says why before it ends.
             recv(watch.events()) -> event => event.map_err(|_| Exit::Failure),
             recv(self.session.interrupted) -> _ => Err(Exit::Interrupted),
         })
@@ -210,11 +214,15 @@ impl Follower<'_, '_> {
                 _ => {
                     self.print(update)?;
                     self.advance(update.revision);
-                    self.left = self.left.map(|left| left - 1);
+                    // What comes within a snapshot belongs to it.
+                    let counts = u64::from(!self.in_snapshot);
+                    self.left = self.left.map(|left| left - counts);
                 }
             },
         }
-        let is_done = self.left == Some(0) || until.is_some_and(|until| update.revision >= until);
+        // The place to go on from is known with the end of a snapshot, not before.
+        let is_done = !self.in_snapshot
+            && (self.left == Some(0) || until.is_some_and(|until| update.revision >= until));
         if is_live && !is_done {
             self.live();
         }

@@ -70,14 +70,14 @@ impl Follower {
             match event {
                 WatchEvent::Connected { is_todod } => self.connected(is_todod),
                 WatchEvent::Update(update) => self.updated(&update),
-                WatchEvent::Lost(why) => self.lost(&why),
+                WatchEvent::Lost(why) => self.lost(&why, "; trying again"),
+                WatchEvent::Ended(why) => self.lost(&why, ""),
             }
         }
     }
 
-    fn lost(&mut self, why: &CallError) {
+    fn lost(&mut self, why: &CallError, hope: &str) {
         self.is_lost = true;
-        let hope = if why.code.may_pass() { "; trying again" } else { "" };
         self.announcer.announce(format!("[Offline] {}{hope}\n", Shown(&why.to_string())));
     }
 
