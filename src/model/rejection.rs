@@ -61,7 +61,9 @@ pub enum Rejection {
     QueueFull { max: usize },
     #[error("the watcher did not read for {seconds} s: watch again after the last revision it got")]
     WatcherStalled { seconds: u64 },
-    #[error("the snapshot was not taken in {seconds} s: watch again")]
+    #[error(
+        "the snapshot was not taken in {seconds} s: take the list in pages, then watch after its revision"
+    )]
     SnapshotNotTaken { seconds: u64 },
     #[error(
         "the server has its {max} watches: end some, or raise --watchers-max and its limit of open files"
@@ -69,8 +71,6 @@ pub enum Rejection {
     TooManyWatchers { max: usize },
     #[error("the whole list is too large for one answer: ask for pages with page_size")]
     ListingTooLarge,
-    #[error("the server holds much history that watchers have not taken: watch again later")]
-    StreamsPending,
     #[error("the server holds many listings that clients have not taken: retry later, in pages")]
     ListingsPending,
 
@@ -87,4 +87,22 @@ pub enum Rejection {
     ShuttingDown,
     #[error("the server stopped before the outcome was known: retry with the same request_id")]
     OutcomeUnknown,
+}
+
+impl Rejection {
+    /// Refuses a revision after which some changes are gone.
+    pub fn unless_kept(asked: Revision, compacted: Revision) -> Result<(), Rejection> {
+        match asked >= compacted {
+            true => Ok(()),
+            false => Err(Rejection::HistoryGone { asked, compacted }),
+        }
+    }
+
+    /// Refuses a revision that the list has not come to.
+    pub fn unless_there(asked: Revision, current: Revision) -> Result<(), Rejection> {
+        match asked <= current {
+            true => Ok(()),
+            false => Err(Rejection::RevisionToCome { asked, current }),
+        }
+    }
 }

@@ -25,6 +25,8 @@ impl PageQuery {
     pub fn new(request: &proto::GetTasksRequest) -> Result<PageQuery, Rejection> {
         let filter = convert::filter(request.filter)?;
         let tasks_max = match usize::try_from(request.page_size) {
+            // A list of the past is read row by row.
+            Ok(0) if request.at_revision.is_some() => Some(PAGE_TASKS_MAX),
             Ok(0) => None,
             Ok(size) => Some(size.min(PAGE_TASKS_MAX)),
             Err(_) => return Err(Rejection::PageSize(request.page_size)),
@@ -35,12 +37,6 @@ impl PageQuery {
             token => Some(place(token, filter, at).ok_or(Rejection::PageToken)?),
         };
         Ok(PageQuery { filter, tasks_max, at, from })
-    }
-
-    /// The same, in pages at any rate: a list of the past is read row by row.
-    pub fn in_pages(&self) -> PageQuery {
-        let tasks_max = Some(self.tasks_max.unwrap_or(PAGE_TASKS_MAX));
-        PageQuery { tasks_max, from: self.from.clone(), ..*self }
     }
 
     /// The revision whose list is asked for, if it is not the newest.
@@ -234,6 +230,17 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(PageQuery::new(&request).unwrap_err(), Rejection::Filter(5));
+    }
+
+    #[test]
+    fn the_list_at_a_revision_comes_in_pages_whichever_revision_that_is() {
+        let list = list("l", 2, "a");
+        for (at, is_everything) in [(None, true), (Some(1), false), (Some(list.revision()), false)]
+        {
+            let request = proto::GetTasksRequest { at_revision: at, ..Default::default() };
+            let query = PageQuery::new(&request).unwrap();
+            assert_eq!(query.is_everything(), is_everything, "at {at:?}");
+        }
     }
 
     #[test]

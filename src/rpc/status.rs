@@ -34,8 +34,7 @@ pub fn code(rejection: &Rejection) -> RpcStatusCode {
         | Rejection::SnapshotNotTaken { .. }
         | Rejection::TooManyWatchers { .. }
         | Rejection::ListingTooLarge
-        | Rejection::ListingsPending
-        | Rejection::StreamsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
+        | Rejection::ListingsPending => RpcStatusCode::RESOURCE_EXHAUSTED,
         Rejection::Unreadable => RpcStatusCode::INTERNAL,
         Rejection::Expired => RpcStatusCode::DEADLINE_EXCEEDED,
         Rejection::StoreBusy | Rejection::ShuttingDown | Rejection::OutcomeUnknown => {
@@ -92,7 +91,6 @@ mod tests {
             TooManyWatchers { .. }, TooManyWatchers { max: 1 }, "RESOURCE_EXHAUSTED";
             ListingTooLarge, ListingTooLarge, "RESOURCE_EXHAUSTED";
             ListingsPending, ListingsPending, "RESOURCE_EXHAUSTED";
-            StreamsPending, StreamsPending, "RESOURCE_EXHAUSTED";
             StoreBusy, StoreBusy, "UNAVAILABLE";
             OutcomeUnknown, OutcomeUnknown, "UNAVAILABLE";
         ];

@@ -27,10 +27,9 @@ fn past_tasks(
     revision: Revision,
 ) -> Result<Encoded, Rejection> {
     let Snapshot { list, compacted } = snapshot;
-    is_kept(revision, *compacted)?;
-    is_there(revision, list.revision())?;
+    Rejection::unless_kept(revision, *compacted)?;
+    Rejection::unless_there(revision, list.revision())?;
     let mut after = query.after(list)?;
-    let query = query.in_pages();
     let mut page = query.page();
     for _ in 0..PAST_READS_PER_PAGE {
         let tasks = past::tasks(history, revision, after)?;
@@ -59,11 +58,11 @@ pub fn changes(
         list.get(task)?;
     }
     let (after, complete) = query.after(list, *compacted)?;
-    is_there(after, list.revision())?;
+    Rejection::unless_there(after, list.revision())?;
     if complete {
         // Memory may still hold what is gone: every call has the same border.
-        is_kept(after, *compacted)?;
-        is_kept(query.ends_at().unwrap_or(after), *compacted)?;
+        Rejection::unless_kept(after, *compacted)?;
+        Rejection::unless_kept(query.ends_at().unwrap_or(after), *compacted)?;
     }
     let (up_to, max) = (query.up_to(list), query.changes_max());
     let mut kept_after = *compacted;
@@ -77,18 +76,4 @@ pub fn changes(
         read => read,
     }?;
     Ok(Encoded::new(&query.answer(list, kept_after, &changes)))
-}
-
-fn is_kept(asked: Revision, compacted: Revision) -> Result<(), Rejection> {
-    match asked >= compacted {
-        true => Ok(()),
-        false => Err(Rejection::HistoryGone { asked, compacted }),
-    }
-}
-
-fn is_there(asked: Revision, current: Revision) -> Result<(), Rejection> {
-    match asked <= current {
-        true => Ok(()),
-        false => Err(Rejection::RevisionToCome { asked, current }),
-    }
 }

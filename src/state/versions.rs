@@ -5,7 +5,9 @@ use crate::model::{Revision, TaskList};
 
 /// The versions of the list that snapshots on their way out hold on to. Each keeps old
 /// tasks in memory, so there are few: beyond, a snapshot starts from the newest of
-/// these, and its watch goes on from there, unless the history from there on is gone.
+/// these, and its watch goes on from there. Only if the history from there on is gone is
+/// there one more: else a few clients that take nothing could keep all others from
+/// recovering. Compaction, and the time that a snapshot may take, limit how many.
 #[derive(Default)]
 pub(super) struct Versions(Vec<Weak<TaskList>>);
 

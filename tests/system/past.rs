@@ -37,7 +37,6 @@ fn list_at(
         if request.page_token.is_empty() {
             return Ok(tasks);
         }
-        assert!(page_size > 0, "without a page size everything is on one page");
     }
 }
 
