@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::limits::{self, COMPACTION_RETRY};
+use crate::limits::{self, COMPACTION_RETRY, COMPACTION_STEP};
 use crate::model::{Revision, Timestamp};
 use crate::store::CompactionDue;
 
@@ -22,6 +22,14 @@ impl Default for Retention {
             age: limits::HISTORY_AGE_DEFAULT,
             revisions_max: limits::HISTORY_REVISIONS_MAX_DEFAULT,
         }
+    }
+}
+
+impl Retention {
+    /// What goes beyond the most that is kept goes with a few more: else there would be a
+    /// step, with a sync of its own, for each turn from then on.
+    fn slack(&self) -> i64 {
+        ((self.revisions_max - self.revisions) / 10).min(COMPACTION_STEP as i64)
     }
 }
 
@@ -60,7 +68,7 @@ impl Compaction {
     pub(super) fn due(&self, head: Revision, now: Timestamp) -> CompactionDue {
         let age_micros = i64::try_from(self.retention.age.as_micros()).unwrap_or(i64::MAX);
         CompactionDue {
-            up_to: head.saturating_sub(self.retention.revisions_max),
+            up_to: head.saturating_sub(self.retention.revisions_max - self.retention.slack()),
             up_to_if_old: head.saturating_sub(self.retention.revisions),
             made_before: Timestamp(now.0.saturating_sub(age_micros)),
         }
@@ -95,7 +103,7 @@ mod tests {
         assert_eq!(compaction.next(), Some(now));
         assert_eq!(
             compaction.due(11, Timestamp(5_000_000)),
-            CompactionDue { up_to: -89, up_to_if_old: 1, made_before: Timestamp(4_000_000) }
+            CompactionDue { up_to: -80, up_to_if_old: 1, made_before: Timestamp(4_000_000) }
         );
         compaction.stepped(0, 11, now);
         let later = now + COMPACTION_RETRY;
@@ -108,5 +116,26 @@ mod tests {
         assert_eq!(compaction.next(), Some(now), "there is more");
         compaction.stepped(91, 101, now);
         assert_eq!((compaction.next(), compaction.compacted()), (None, 91));
+    }
+
+    #[test]
+    fn at_the_most_that_is_kept_a_step_serves_many_turns() {
+        let now = Instant::now();
+        let age = Duration::from_secs(3600);
+        for (revisions, revisions_max, slack) in [(10, 100, 9), (10, 100_000, 500), (10, 10, 0)] {
+            let retention = Retention { revisions, age, revisions_max };
+            let mut compaction = Compaction::new(retention, 0);
+            let head = revisions_max + 1;
+            compaction.at(head, now);
+            let up_to = compaction.due(head, Timestamp(0)).up_to;
+            assert_eq!(up_to, 1 + slack);
+            compaction.stepped(up_to, head, now);
+            compaction.stepped(up_to, head, now);
+            let next = compaction.next();
+            compaction.at(head + slack, now);
+            assert_eq!(compaction.next(), next, "not before it is full again");
+            compaction.at(head + slack + 1, now);
+            assert_eq!(compaction.next(), Some(now));
+        }
     }
 }

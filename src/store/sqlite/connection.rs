@@ -133,7 +133,8 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<(), Fault> {
 
 /// After a commit: lets the write-ahead log start over with the next one if it is long.
 /// A reader that goes from page to page without a pause keeps SQLite from doing so by
-/// itself; so it locks `reading` for each page, and here it waits.
+/// itself; so it locks `reading` for each page, and here it waits. A failure loses nothing:
+/// the log starts over only when all of it was copied, and what was not is copied anew.
 pub(super) fn shorten_log(connection: &Connection, path: &Path, reading: &Mutex<()>) {
     if !fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
         return;
