@@ -45,8 +45,8 @@ pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
 /// Room for the changes of several full turns.
 pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
-/// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: a queue
-/// takes its memory when it is made.
+/// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: the queue
+/// of calls takes its memory when it is made.
 pub const QUEUE_LIMIT: usize = 1_000_000;
 /// History: the newest changes that stay in memory,
 pub const RECENT_CHANGES_MAX: usize = 16_384;
@@ -60,7 +60,7 @@ pub const HISTORY_REVISIONS_MAX_DEFAULT: i64 = 10_000_000;
 pub const COMPACTION_STEP: usize = 500;
 /// Steps between two turns, at most.
 pub const COMPACTION_STEPS_MAX: usize = 3;
-/// The state thread looks around after this long without an event.
+/// The state thread and the reader look around after this long without an event.
 pub const IDLE_TICK: Duration = Duration::from_secs(60);
 /// When compaction found nothing that it may forget, it looks again this much later.
 pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
@@ -68,14 +68,16 @@ pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
 pub const HISTORY_READ_MAX: usize = 1_000;
 /// Reads for one page of a list of the past, at most: other reads wait meanwhile.
 pub const PAST_READS_PER_PAGE: usize = 10;
-/// Bytes of one stretch of history, or one piece of a snapshot, for a stream: it ends
-/// with the update that is beyond.
+/// Bytes of one burst, one stretch of history, or one piece of a snapshot, for a stream:
+/// it ends with the update that is beyond.
 pub const STRETCH_BYTES_MAX: usize = 256 * 1024;
 /// What an update takes beside its title, about.
 pub const UPDATE_BYTES: usize = 100;
 /// Bytes of these that clients have not taken, of all streams together; beyond, streams
-/// that need more end, to be resumed later.
+/// that need more wait.
 pub const STRETCHES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Whether there is room again is looked at this often.
+pub const STRETCHES_CHECK: Duration = Duration::from_millis(10);
 /// Bytes of encoded history that are kept for the next watcher that is behind.
 pub const BLOCKS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What `progress_interval_ms` may be.
@@ -157,6 +159,8 @@ pub const WATCH_BURST_MAX: usize = 1_000;
 pub const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// and at most.
 pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A client probes a connection without traffic after this long.
+pub const CLIENT_KEEPALIVE_TIME: Duration = Duration::from_secs(6 * 60);
 /// A client waits this long before it connects again, at first,
 pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// and at most this long.

@@ -33,9 +33,8 @@ pub fn stretch(
     {
         return Ok(Stretch { burst, up_to, is_newest: up_to == newest });
     }
-    reading.pending.check()?;
     let (burst, up_to) = read(&mut reading.history, filter, after, up_to)?;
-    let burst = Arc::new(burst.weighed(&reading.pending.bytes));
+    let burst = Arc::new(burst.weighed(&reading.pending));
     if up_to - after == BLOCK {
         reading.blocks.keep(filter, after, &burst);
     }

@@ -2,10 +2,8 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError};
-
 use super::catch_up::{Stretch, stretch};
-use super::reader::Reader;
+use super::reader::{Asked, Reader};
 use super::snapshot::Snapshot;
 use super::wakes::Signal;
 use crate::model::{Rejection, Revision};
@@ -28,6 +26,7 @@ pub struct Feed {
 }
 
 /// What is the same for a whole stream.
+#[derive(Clone)]
 pub struct Sending {
     pub packing: Packing,
     /// Tell of progress after this long without an update.
@@ -47,7 +46,7 @@ enum Phase {
 /// Reading history up to where the live feed goes on; `None`: there is none yet.
 struct History {
     until: Option<Revision>,
-    asked: Option<Receiver<Result<Stretch, Rejection>>>,
+    asked: Option<Asked<Stretch>>,
 }
 
 enum Out {
@@ -93,6 +92,16 @@ impl Feed {
             Phase::History(_) | Phase::Rejoining | Phase::Live => Out::Nothing,
         };
         Feed { subscription, phase, out, place, owes_synced, progress, how }
+    }
+
+    /// Whether the stream has yet to tell that it has caught up.
+    pub fn owes_synced(&self) -> bool {
+        self.owes_synced
+    }
+
+    /// Lets go of everything else: what was read, and the version of the list.
+    pub fn into_subscription(self) -> Subscription<Arc<Burst>> {
+        self.subscription
     }
 
     /// When pending, the signal tells.
@@ -170,7 +179,7 @@ impl Feed {
 
     fn poll_history(&mut self) -> Poll<Result<(), Rejection>> {
         let Phase::History(history) = &mut self.phase else { return Poll::Ready(Ok(())) };
-        let Some(answer) = &history.asked else {
+        let Some(asked) = &history.asked else {
             if let Some(why) = self.subscription.ended() {
                 return Poll::Ready(Err(why));
             }
@@ -181,11 +190,9 @@ impl Feed {
             }));
             return Poll::Ready(Ok(()));
         };
-        let stretch = match answer.try_recv() {
-            Ok(Ok(stretch)) => stretch,
-            Ok(Err(why)) => return Poll::Ready(Err(why)),
-            Err(TryRecvError::Empty) => return Poll::Pending,
-            Err(TryRecvError::Disconnected) => return Poll::Ready(Err(Rejection::ShuttingDown)),
+        let stretch = match ready!(asked.poll()) {
+            Ok(stretch) => stretch,
+            Err(why) => return Poll::Ready(Err(why)),
         };
         history.asked = None;
         if history.until.is_none() && stretch.is_newest {

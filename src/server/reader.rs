@@ -1,14 +1,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select, unbounded};
+use crossbeam_channel::{
+    Receiver, Sender, TryRecvError, TrySendError, bounded, never, select, unbounded,
+};
 
 use super::blocks::Blocks;
 use super::outbox::Outbox;
 use super::wakes::Signal;
-use crate::limits::{READS_MAX, STRETCHES_BYTES_MAX};
+use crate::limits::{IDLE_TICK, READS_MAX, STRETCHES_BYTES_MAX, STRETCHES_CHECK};
 use crate::model::Rejection;
 use crate::rpc::Encodings;
 use crate::state::HistoryReader;
@@ -18,7 +21,8 @@ use crate::state::HistoryReader;
 #[derive(Clone)]
 pub struct Reader {
     calls: Sender<Read>,
-    /// Unbounded, but there is at most one entry a watch.
+    /// Unbounded, but there is at most one entry a watch, and those of watches that are
+    /// over cost nothing.
     watches: Sender<Read>,
 }
 
@@ -34,27 +38,29 @@ pub struct Reading {
     pub history: HistoryReader,
     pub blocks: Blocks,
     pub encodings: Encodings,
-    pub pending: Pending,
-}
-
-/// What streams have not sent yet of what was read for them.
-#[derive(Default)]
-pub struct Pending {
-    pub bytes: Arc<AtomicUsize>,
-}
-
-impl Pending {
-    /// Refuses more when there is much already: the stream ends, and goes on later.
-    pub fn check(&self) -> Result<(), Rejection> {
-        match self.bytes.load(Ordering::Relaxed) > STRETCHES_BYTES_MAX {
-            true => Err(Rejection::StreamsPending),
-            false => Ok(()),
-        }
-    }
+    /// Bytes that streams have not sent yet of what was read for them.
+    pub pending: Arc<AtomicUsize>,
 }
 
 /// One read, or why there is none.
 type Read = Box<dyn FnOnce(Result<&mut Reading, Rejection>) + Send>;
+
+/// A read that a watch waits for. Dropping it makes the read unwanted.
+pub struct Asked<T> {
+    answer: Receiver<Result<T, Rejection>>,
+    _wanted: Arc<()>,
+}
+
+impl<T> Asked<T> {
+    /// When pending, the signal tells.
+    pub fn poll(&self) -> Poll<Result<T, Rejection>> {
+        match self.answer.try_recv() {
+            Ok(answer) => Poll::Ready(answer),
+            Err(TryRecvError::Empty) => Poll::Pending,
+            Err(TryRecvError::Disconnected) => Poll::Ready(Err(Rejection::ShuttingDown)),
+        }
+    }
+}
 
 impl Reader {
     pub fn start(history: HistoryReader, outbox: Outbox) -> io::Result<(Reader, ReaderThread)> {
@@ -65,7 +71,7 @@ impl Reader {
             history,
             blocks: Blocks::default(),
             encodings: Encodings::default(),
-            pending: Pending::default(),
+            pending: Arc::default(),
         };
         let thread = Builder::new()
             .name("reader".to_owned())
@@ -83,23 +89,26 @@ impl Reader {
         read(Err(why));
     }
 
-    /// Reads for a watch. The signal is raised when the answer is there; if it
-    /// disconnects, the server is shutting down.
+    /// Reads for a watch. The signal is raised when the answer is there.
     pub fn watch<T: Send + 'static>(
         &self,
         signal: &Signal,
         read: impl FnOnce(&mut Reading) -> Result<T, Rejection> + Send + 'static,
-    ) -> Receiver<Result<T, Rejection>> {
+    ) -> Asked<T> {
         let (to, answer) = bounded(1);
-        let signal = signal.clone();
+        let wanted = Arc::new(());
+        let (is_wanted, signal) = (Arc::downgrade(&wanted), signal.clone());
         let read: Read = Box::new(move |reading| {
-            // Fails only when the stream's client is gone.
+            if is_wanted.strong_count() == 0 {
+                return; // the watch is over: nobody is to wait for a read that nobody wants
+            }
+            // Fails only when the watch was over just now.
             let _ = to.send(reading.and_then(read));
             signal.raise();
         });
         // Fails only when the thread is gone: then the answer disconnects.
         let _ = self.watches.send(read);
-        answer
+        Asked { answer, _wanted: wanted }
     }
 }
 
@@ -119,11 +128,17 @@ fn run(
     outbox: &Outbox,
 ) {
     let [calls, watches] = queues;
+    let nothing = never();
     while stopped.try_recv() != Err(TryRecvError::Disconnected) {
+        // Much is on its way to clients that have not taken it: they come first. Those
+        // that never do are cut off.
+        let is_much = reading.pending.load(Ordering::Relaxed) > STRETCHES_BYTES_MAX;
+        let watches = if is_much { &nothing } else { watches };
         let read = select! {
             recv(calls) -> read => read,
             recv(watches) -> read => read,
             recv(stopped) -> _ => continue,
+            default(if is_much { STRETCHES_CHECK } else { IDLE_TICK }) => continue,
         };
         let Ok(read) = read else { return };
         read(Ok(&mut reading));
@@ -134,3 +149,7 @@ fn run(
     }
     outbox.flush();
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

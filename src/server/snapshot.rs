@@ -1,10 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
-use crossbeam_channel::{Receiver, TryRecvError};
-
-use super::reader::Reader;
+use super::reader::{Asked, Reader};
 use super::wakes::Signal;
 use crate::limits::{
     SNAPSHOT_PIECE_SCANNED, SNAPSHOT_PIECE_TASKS, STRETCH_BYTES_MAX, UPDATE_BYTES,
@@ -24,7 +22,7 @@ pub struct Snapshot {
 
 enum NextPiece {
     After(TaskId),
-    Asked(Receiver<Result<Piece, Rejection>>),
+    Asked(Asked<Piece>),
     None,
 }
 
@@ -45,30 +43,21 @@ impl Snapshot {
         loop {
             match &self.next {
                 NextPiece::After(id) => self.next = NextPiece::Asked(self.ask(*id)),
-                NextPiece::Asked(answer) => {
-                    return match answer.try_recv() {
-                        Ok(Ok(piece)) => {
-                            self.next = piece.next.map_or(NextPiece::None, NextPiece::After);
-                            Poll::Ready(Some(Ok(piece.tasks)))
-                        }
-                        Ok(Err(why)) => Poll::Ready(Some(Err(why))),
-                        Err(TryRecvError::Empty) => Poll::Pending,
-                        Err(TryRecvError::Disconnected) => {
-                            Poll::Ready(Some(Err(Rejection::ShuttingDown)))
-                        }
-                    };
+                NextPiece::Asked(asked) => {
+                    return Poll::Ready(Some(ready!(asked.poll()).map(|piece| {
+                        self.next = piece.next.map_or(NextPiece::None, NextPiece::After);
+                        piece.tasks
+                    })));
                 }
                 NextPiece::None => return Poll::Ready(None),
             }
         }
     }
 
-    fn ask(&self, after: TaskId) -> Receiver<Result<Piece, Rejection>> {
+    fn ask(&self, after: TaskId) -> Asked<Piece> {
         let (list, filter) = (self.list.clone(), self.filter);
-        self.reader.watch(&self.signal, move |reading| {
-            reading.pending.check()?;
-            Ok(piece(&list, filter, after, &reading.pending.bytes))
-        })
+        self.reader
+            .watch(&self.signal, move |reading| Ok(piece(&list, filter, after, &reading.pending)))
     }
 }
 

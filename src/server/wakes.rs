@@ -80,9 +80,8 @@ impl Wakes {
         let (ended, over) = unbounded();
         let slices = Slices { waiting: waiting.clone(), current: Weak::new(), began, ended };
         let thread = Builder::new().name("pacer".to_owned()).spawn(move || {
-            // An end may be told before the beginning.
-            let mut under_way = 0_i64;
-            while pause(&begun, &over, &mut under_way) {
+            let mut slices = UnderWay::default();
+            while slices.pause(&begun, &over) {
                 if !waiting.is_empty() {
                     // On a shared core the poll thread looks at its sockets first.
                     thread::yield_now();
@@ -99,20 +98,31 @@ impl Wakes {
     }
 }
 
-/// Waits until a slice ends, or is overdue: a stream whose client suddenly takes nothing
-/// does not hold up the others for longer. `false` if there will be no more slices.
-fn pause(begun: &Receiver<()>, over: &Receiver<()>, under_way: &mut i64) -> bool {
-    let overdue = if *under_way > 0 { after(SLICE_TIME_MAX) } else { never() };
-    select! {
-        recv(begun) -> slice => {
-            *under_way += 1;
-            slice.is_ok()
+/// What the pacer knows of the slices.
+#[derive(Default)]
+struct UnderWay {
+    /// An end may be told before the beginning.
+    slices: i64,
+    /// Whether the newest has had its time: said once, also if it never ends.
+    is_overdue: bool,
+}
+
+impl UnderWay {
+    /// Waits until a slice ends, or is overdue: a stream whose client suddenly takes nothing
+    /// does not hold up the others for longer. `false` if there will be no more slices.
+    fn pause(&mut self, begun: &Receiver<()>, over: &Receiver<()>) -> bool {
+        let waits = self.slices > 0 && !self.is_overdue;
+        let overdue = if waits { after(SLICE_TIME_MAX) } else { never() };
+        select! {
+            recv(begun) -> slice => {
+                self.slices += 1;
+                self.is_overdue = false;
+                return slice.is_ok();
+            }
+            recv(over) -> _ => self.slices -= 1,
+            recv(overdue) -> _ => self.is_overdue = true,
         }
-        recv(over) -> _ => {
-            *under_way -= 1;
-            true
-        }
-        recv(overdue) -> _ => true,
+        true
     }
 }
 

@@ -7,11 +7,13 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use futures_util::{Sink, SinkExt, future::poll_fn};
 use grpcio::{Deadline, ServerStreamingSink, WriteFlags};
 
-use super::feed::{self, Feed, Sending};
+use super::feed::{Feed, Sending, Step};
 use super::wakes::{Signal, Turn};
 use crate::model::Rejection;
 use crate::rpc::{self, Burst, Encoded};
-use crate::state::{Answer, Command, CutOff, Notify, Reply, StateHandle, Subscription, WatchStart};
+use crate::state::{
+    Answer, Command, Notify, Reply, StateHandle, Subscription, WatchFrom, WatchStart,
+};
 
 type Subscribed = Result<Subscription<Arc<Burst>>, Rejection>;
 
@@ -37,71 +39,89 @@ impl Answer<Subscription<Arc<Burst>>> for SubscribeAnswer {
 /// Serves one `WatchTasks` call: run it on the poll thread.
 pub async fn serve(
     state: StateHandle<Arc<Burst>>,
-    start: WatchStart,
+    mut start: WatchStart,
     how: Sending,
     deadline: Deadline,
     mut sink: ServerStreamingSink<Encoded>,
 ) {
-    let signal = how.signal.clone();
-    let (to, answer) = bounded(1);
-    let raise = signal.clone();
-    let notify: Notify = Box::new(move || raise.raise());
-    let reply = Reply::new(SubscribeAnswer { to, signal: signal.clone(), deadline });
-    // If it is answered at once, the first look below finds the answer.
-    let _ = state.submit(Command::Watch { start, notify, reply });
-
-    let mut feed = match poll_fn(|cx| poll_answer(&answer, &mut sink, &signal, cx)).await {
-        Some(Ok(subscription)) => Box::new(Feed::new(subscription, how)),
-        Some(Err(why)) => return end(sink, &why).await,
-        None => return,
-    };
-    let mut pace = Pace::default();
     loop {
-        match poll_fn(|cx| poll_step(&mut feed, &mut sink, &mut pace, &signal, cx)).await {
-            Step::Send(frame, more) => {
-                let flags = WriteFlags::default().buffer_hint(more);
-                if sink.feed((frame, flags)).await.is_err() {
-                    return;
-                }
+        let answer = subscribe(&state, &start, &how.signal, deadline);
+        let subscribed = poll_fn(|cx| poll_answer(&answer, &mut sink, &how.signal, cx)).await;
+        let mut feed = match subscribed {
+            Some(Ok(subscription)) => Box::new(Feed::new(subscription, how.clone())),
+            Some(Err(why)) => {
+                // A client that is gone takes no status, either.
+                let _ = sink.fail(rpc::status(&why)).await;
+                return;
             }
-            Step::End(why) => return end(sink, &why).await,
-            Step::CutOff(cut_off) => {
-                drop(feed);
-                return end_or_cancel(sink, cut_off, &signal).await;
+            None => return,
+        };
+        match send_all(&mut feed, &mut sink, &how.signal).await {
+            // Compaction was faster. One call always recovers, so this one starts again.
+            Some(Rejection::HistoryGone { .. })
+                if start.from.or_snapshot() && feed.owes_synced() =>
+            {
+                start.from = WatchFrom::Snapshot;
             }
-            Step::Gone => return,
+            Some(why) => return end(sink, feed.into_subscription(), &why, &how.signal).await,
+            None => return,
         }
     }
 }
 
-async fn end(sink: ServerStreamingSink<Encoded>, why: &Rejection) {
-    // A client that is gone takes no status, either.
-    let _ = sink.fail(rpc::status(why)).await;
+fn subscribe(
+    state: &StateHandle<Arc<Burst>>,
+    start: &WatchStart,
+    signal: &Signal,
+    deadline: Deadline,
+) -> Receiver<Subscribed> {
+    let (to, answer) = bounded(1);
+    let raise = signal.clone();
+    let notify: Notify = Box::new(move || raise.raise());
+    let reply = Reply::new(SubscribeAnswer { to, signal: signal.clone(), deadline });
+    // If it is answered at once, the first look finds the answer.
+    let _ = state.submit(Command::Watch { start: start.clone(), notify, reply });
+    answer
 }
 
-/// The status waits behind what the client does not read. If it is not taken in time,
-/// dropping its future cancels the call.
-async fn end_or_cancel(sink: ServerStreamingSink<Encoded>, cut_off: CutOff, signal: &Signal) {
-    let mut ending = pin!(sink.fail(rpc::status(&cut_off.why)));
+/// Sends what the feed has, until it ends; `None`: the client is gone.
+async fn send_all(
+    feed: &mut Feed,
+    sink: &mut ServerStreamingSink<Encoded>,
+    signal: &Signal,
+) -> Option<Rejection> {
+    let mut pace = Pace::default();
+    loop {
+        match poll_fn(|cx| poll_step(feed, sink, &mut pace, signal, cx)).await? {
+            Step::Send(frame, more) => {
+                let flags = WriteFlags::default().buffer_hint(more);
+                sink.feed((frame, flags)).await.ok()?;
+            }
+            Step::End(why) => return Some(why),
+        }
+    }
+}
+
+/// The status waits behind what the client does not take. One that takes neither for long
+/// is cut off like any other, and a little later dropping the future cancels the call.
+async fn end(
+    sink: ServerStreamingSink<Encoded>,
+    subscription: Subscription<Arc<Burst>>,
+    why: &Rejection,
+    signal: &Signal,
+) {
+    subscription.client_reads(false);
+    let mut ending = pin!(sink.fail(rpc::status(why)));
     poll_fn(|cx| {
         signal.register(cx.waker());
         drop(signal.take_turn());
+        let cancel_at = subscription.cut_off().map(|cut_off| cut_off.cancel_at);
         match ending.as_mut().poll(cx) {
-            Poll::Pending if Instant::now() < cut_off.cancel_at => Poll::Pending,
+            Poll::Pending if cancel_at.is_none_or(|at| Instant::now() < at) => Poll::Pending,
             Poll::Pending | Poll::Ready(_) => Poll::Ready(()),
         }
     })
     .await;
-}
-
-enum Step {
-    /// Send the frame; `true` if another one follows at once.
-    Send(Encoded, bool),
-    End(Rejection),
-    /// The client did not read: end, and if it does not even take that, cancel.
-    CutOff(CutOff),
-    /// The client is gone.
-    Gone,
 }
 
 /// When the stream may send.
@@ -134,13 +154,14 @@ fn poll_answer(
     }
 }
 
+/// What to do next; `None`: the client is gone.
 fn poll_step(
     feed: &mut Feed,
     sink: &mut ServerStreamingSink<Encoded>,
     pace: &mut Pace,
     signal: &Signal,
     cx: &mut Context<'_>,
-) -> Poll<Step> {
+) -> Poll<Option<Step>> {
     // Registered before looking, so that what comes meanwhile wakes us again.
     signal.register(cx.waker());
     if let Some(turn) = signal.take_turn() {
@@ -148,7 +169,7 @@ fn poll_step(
     }
     // Before the sink, which a client that does not read holds up for ever.
     if let Some(cut_off) = feed.subscription.cut_off() {
-        return Poll::Ready(Step::CutOff(cut_off));
+        return Poll::Ready(Some(Step::End(cut_off.why)));
     }
     let flushed = Pin::new(sink).poll_flush(cx);
     feed.subscription.client_reads(flushed.is_ready());
@@ -159,16 +180,11 @@ fn poll_step(
             }
             return Poll::Pending;
         }
-        Poll::Ready(Err(_)) => return Poll::Ready(Step::Gone),
+        Poll::Ready(Err(_)) => return Poll::Ready(None),
         Poll::Ready(Ok(())) => {}
     }
     ready!(pace.poll_turn(signal));
-    let step = feed.poll_next().map(|step| match step {
-        feed::Step::Send(frame, more) => Step::Send(frame, more),
-        feed::Step::End(why) => Step::End(why),
-    });
-    pace.took(&step);
-    step
+    pace.paced(feed.poll_next()).map(Some)
 }
 
 impl Pace {
@@ -189,13 +205,48 @@ impl Pace {
         }
     }
 
-    fn took(&mut self, step: &Poll<Step>) {
+    /// Counts the step. Only what has its turn at once, too, may hold back a message: the
+    /// transport gathers up to 64 KiB before it sends what is to be followed.
+    fn paced(&mut self, step: Poll<Step>) -> Poll<Step> {
         match (step, &mut self.turn) {
-            (Poll::Ready(Step::Send(..)), Some(turn)) => {
+            (Poll::Ready(Step::Send(frame, more)), Some(turn)) => {
                 turn.messages -= 1;
                 self.is_sending = true;
+                Poll::Ready(Step::Send(frame, more && turn.messages > 0))
             }
-            (Poll::Ready(_) | Poll::Pending, _) => self.turn = None,
+            (step, _) => {
+                self.turn = None;
+                step
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::{AtomicWaker, noop_waker};
+
+    use super::*;
+    use crate::server::wakes::Wakes;
+
+    #[test]
+    fn the_last_message_of_a_turn_is_never_held_back() {
+        let (wakes, mut slices, _pacer) = Wakes::start(Arc::new(AtomicWaker::new())).unwrap();
+        let signals: Vec<_> = (0..100).map(|_| Signal::new(wakes.clone())).collect();
+        for signal in &signals {
+            signal.register(&noop_waker());
+            signal.raise();
+        }
+        slices.next();
+        let mut pace = Pace { turn: signals[0].take_turn(), is_sending: false };
+        let mut held_back = Vec::new();
+        while pace.poll_turn(&signals[0]).is_ready() {
+            let message = Step::Send(Encoded::new(&rpc::reset()), true);
+            match pace.paced(Poll::Ready(message)) {
+                Poll::Ready(Step::Send(_, more)) => held_back.push(more),
+                _ => panic!("a message is a message"),
+            }
+        }
+        assert_eq!(held_back, [true, false], "256 messages for 100 streams");
     }
 }

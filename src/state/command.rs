@@ -51,6 +51,13 @@ pub enum WatchFrom {
     },
 }
 
+impl WatchFrom {
+    /// Whether the list as it is will do if history is gone.
+    pub fn or_snapshot(&self) -> bool {
+        matches!(self, WatchFrom::After { else_snapshot: true, .. })
+    }
+}
+
 /// Counts the watches since the start.
 pub(super) type WatcherId = u64;
 

@@ -117,7 +117,6 @@ pub fn spawn<F: Clone + Send + 'static>(
         stopped,
         hooks,
         publish_at: None,
-        pending_since: None,
         refusing: None,
     };
     let thread = Builder::new().name("state".to_owned()).spawn(move || {

@@ -8,10 +8,7 @@ use super::compaction::Compaction;
 use super::turn::Turn;
 use super::watchers::Watchers;
 use super::{Command, Fatal, Hooks, Snapshot};
-use crate::limits::{
-    BURST_CHANGES_MAX, COMPACTION_STEPS_MAX, IDLE_TICK, PUBLISH_CHECK, PUBLISH_DELAY_MAX,
-    TURN_COMMANDS_MAX,
-};
+use crate::limits::{COMPACTION_STEPS_MAX, IDLE_TICK, PUBLISH_CHECK, TURN_COMMANDS_MAX};
 use crate::model::{Rejection, TaskList};
 use crate::store::{CommitError, Store};
 
@@ -37,8 +34,6 @@ pub(super) struct State<F> {
     pub(super) hooks: Hooks<F>,
     /// When to look again whether what is pending can be published.
     pub(super) publish_at: Option<Instant>,
-    /// Since when something is pending.
-    pub(super) pending_since: Option<Instant>,
     /// Why the store took nothing the last time. The log says when that begins and
     /// ends, not once a turn: it may be on the disk that is full.
     pub(super) refusing: Option<Rejection>,
@@ -165,8 +160,8 @@ impl<F: Clone> State<F> {
         self.list = turn.draft.clone();
         let changes = std::mem::take(&mut turn.batch.changes);
         if !changes.is_empty() {
-            self.watchers.take(changes);
             let now = Instant::now();
+            self.watchers.take(changes, now);
             self.publish_unless_delivering(now);
             self.compaction.at(self.list.revision(), now);
         }
@@ -175,13 +170,11 @@ impl<F: Clone> State<F> {
 
     /// While watchers are still being served, what comes gathers, within limits.
     fn publish_unless_delivering(&mut self, now: Instant) {
-        let since = *self.pending_since.get_or_insert(now);
-        let waits = self.watchers.pending() < BURST_CHANGES_MAX && now < since + PUBLISH_DELAY_MAX;
-        if waits && (self.hooks.delivering)() {
+        if self.watchers.may_gather(now) && (self.hooks.delivering)() {
             self.publish_at = Some(now + PUBLISH_CHECK);
         } else {
             self.watchers.publish();
-            (self.publish_at, self.pending_since) = (None, None);
+            self.publish_at = None;
         }
     }
 

@@ -9,7 +9,10 @@ use super::command::{Control, WatchFrom, WatcherId};
 use super::subscription::{Begin, CutOff, Delivery, End, Joined, Shared};
 use super::versions::Versions;
 use super::{Limits, Recent, Subscription, WatchStart};
-use crate::limits::{BURST_CHANGES_MAX, SNAPSHOT_TAKEN_WITHIN, WATCH_END_GRACE};
+use crate::limits::{
+    BURST_CHANGES_MAX, PUBLISH_DELAY_MAX, SNAPSHOT_TAKEN_WITHIN, STRETCH_BYTES_MAX, UPDATE_BYTES,
+    WATCH_END_GRACE,
+};
 use crate::model::{Change, Filter, Rejection, Revision, TaskList};
 
 /// Tells a watcher's reader that there is something to read. Called on the state
@@ -28,6 +31,8 @@ pub(super) struct Watchers<F> {
     versions: Versions,
     /// Committed, and not yet published.
     pending: Vec<Change>,
+    /// Since when there is something in it.
+    pending_since: Option<Instant>,
     recent: Arc<Recent>,
     encode: fn(&[&Change]) -> F,
     control: Sender<Control<F>>,
@@ -73,6 +78,7 @@ impl<F: Clone> Watchers<F> {
             reminders: VecDeque::new(),
             versions: Versions::default(),
             pending: Vec::new(),
+            pending_since: None,
             recent,
             encode,
             control,
@@ -153,6 +159,7 @@ impl<F: Clone> Watchers<F> {
         watcher.shared.queued.store(0, Ordering::Relaxed);
         watcher.shared.is_behind.store(false, Ordering::SeqCst);
         watcher.updates = Some(updates);
+        watcher.last_sent = Instant::now();
         // Fails only when the watcher's Unwatch is on the way.
         let _ = to.send(joined);
         (watcher.notify)();
@@ -165,24 +172,27 @@ impl<F: Clone> Watchers<F> {
     }
 
     /// Takes committed changes, to be published.
-    pub(super) fn take(&mut self, changes: Vec<Change>) {
+    pub(super) fn take(&mut self, changes: Vec<Change>, now: Instant) {
+        self.pending_since.get_or_insert(now);
         match self.pending.is_empty() {
             true => self.pending = changes,
             false => self.pending.extend(changes),
         }
     }
 
-    /// How many changes wait to be published.
-    pub(super) fn pending(&self) -> usize {
-        self.pending.len()
+    /// Whether what waits to be published may still do so, for others to come along.
+    pub(super) fn may_gather(&self, now: Instant) -> bool {
+        let has_time = self.pending_since.is_some_and(|since| now < since + PUBLISH_DELAY_MAX);
+        has_time && self.pending.len() < BURST_CHANGES_MAX
     }
 
     /// Puts what is pending into every channel it concerns, encoded once for all that
     /// share a filter. Never waits: a watcher whose channel is full falls behind.
     pub(super) fn publish(&mut self) {
+        self.pending_since = None;
         let mut pending = std::mem::take(&mut self.pending);
         while !pending.is_empty() {
-            let rest = pending.split_off(pending.len().min(BURST_CHANGES_MAX));
+            let rest = pending.split_off(burst_length(&pending));
             let burst: Arc<[Change]> = std::mem::replace(&mut pending, rest).into();
             self.publish_burst(&burst);
             self.recent.push(burst);
@@ -259,6 +269,18 @@ impl<F: Clone> Watchers<F> {
     }
 }
 
+/// How many of the changes are published together: a watcher that does not read holds on
+/// to one burst, so it is limited in bytes, too.
+fn burst_length(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = |change: &&Change| {
+        let is_first = bytes == 0;
+        bytes += change.task.title.as_str().len() + UPDATE_BYTES;
+        is_first || bytes <= STRETCH_BYTES_MAX
+    };
+    changes.iter().take(BURST_CHANGES_MAX).take_while(fits).count()
+}
+
 /// Whether the changes after a revision, of the list with this id, are still there.
 fn is_kept(
     list: &TaskList,
@@ -266,18 +288,12 @@ fn is_kept(
     asked: Revision,
     list_id: &str,
 ) -> Result<(), Rejection> {
-    let current = list.revision();
     if !list_id.is_empty() && list_id != &**list.list_id() {
         let (asked, actual) = (list_id.to_owned(), list.list_id().to_string());
         return Err(Rejection::OtherList { asked, actual });
     }
-    if asked < compacted {
-        return Err(Rejection::HistoryGone { asked, compacted });
-    }
-    if asked > current {
-        return Err(Rejection::RevisionToCome { asked, current });
-    }
-    Ok(())
+    Rejection::unless_kept(asked, compacted)?;
+    Rejection::unless_there(asked, list.revision())
 }
 
 impl<F> Watcher<F> {

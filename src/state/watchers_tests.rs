@@ -5,8 +5,26 @@ use std::thread;
 use crossbeam_channel::unbounded;
 
 use super::*;
+use crate::model::{Task, Title};
 use crate::state::Next;
 use crate::state::tests::change;
+
+#[test]
+fn a_burst_ends_with_the_change_before_there_are_too_many_bytes_or_changes() {
+    let titled = |bytes: usize| {
+        let task =
+            Task { title: Title::new(&"x".repeat(bytes)).unwrap(), ..(*change(1).task).clone() };
+        Change { task: Arc::new(task), ..change(1) }
+    };
+    let fit = STRETCH_BYTES_MAX / (1_000 + UPDATE_BYTES);
+    for (changes, length) in [
+        (vec![titled(1)], 1),
+        (vec![titled(1_000); fit + 1], fit),
+        (vec![titled(1); BURST_CHANGES_MAX + 1], BURST_CHANGES_MAX),
+    ] {
+        assert_eq!(burst_length(&changes), length);
+    }
+}
 
 #[test]
 fn what_is_taken_beside_a_fall_behind_is_what_comes_next_or_nothing() {
@@ -44,7 +62,7 @@ fn what_is_taken_beside_a_fall_behind_is_what_comes_next_or_nothing() {
         }
     });
     for revision in 1.. {
-        watchers.take(vec![change(revision)]);
+        watchers.take(vec![change(revision)], Instant::now());
         watchers.publish();
         match control_queue.try_recv() {
             Ok(Control::Rejoin { id, to }) => watchers.rejoin(id, &to),

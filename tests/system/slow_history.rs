@@ -1,9 +1,11 @@
-//! A history that takes its time: what happens between two reads of it.
+//! A history that takes its time, or is gone all of a sudden: what happens between two
+//! reads of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::never;
+use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::HISTORY_READ_MAX;
 use todo::model::{self, Change, Remembered, RequestId, Revision, TaskId};
@@ -23,11 +25,18 @@ use crate::stream::{Stream, raw};
 /// One read takes this long; PROGRESS is due after two.
 const READ: Duration = Duration::from_millis(60);
 
-struct SlowStore(SqliteStore);
+/// A store whose history is another.
+struct OddStore(SqliteStore, fn(Box<dyn History>) -> Box<dyn History>);
 
 struct SlowHistory(Box<dyn History>);
 
-impl Store for SlowStore {
+/// The first read finds that compaction was faster.
+struct GoneAtFirst {
+    was_read: bool,
+    history: Box<dyn History>,
+}
+
+impl Store for OddStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
         self.0.load()
     }
@@ -41,7 +50,7 @@ impl Store for SlowStore {
     }
 
     fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
-        Ok(Box::new(SlowHistory(self.0.history()?)))
+        Ok(self.1(self.0.history()?))
     }
 
     fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
@@ -69,6 +78,24 @@ impl History for SlowHistory {
     }
 }
 
+impl History for GoneAtFirst {
+    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<Change>, HistoryError> {
+        match std::mem::replace(&mut self.was_read, true) {
+            true => self.history.changes(range),
+            false => Err(HistoryError::Gone { compacted: range.after + 1 }),
+        }
+    }
+
+    fn tasks_at(
+        &mut self,
+        revision: Revision,
+        after: TaskId,
+        max: usize,
+    ) -> Result<Vec<Arc<model::Task>>, HistoryError> {
+        self.history.tasks_at(revision, after, max)
+    }
+}
+
 /// Whatever does not concern the filter is passed over, block by block; what does comes
 /// right behind a block's end.
 #[test]
@@ -89,7 +116,10 @@ fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
     let called_at = client.revision();
     server.stop().unwrap();
     // Nothing of it is in memory now.
-    let server = TestServer::with(Box::new(SlowStore(open())), Limits::default());
+    let server = TestServer::with(
+        Box::new(OddStore(open(), |history| Box::new(SlowHistory(history)))),
+        Limits::default(),
+    );
     let mut in_history = 0;
     for after in [0, 1, BLOCK as i64 - 1, 2 * BLOCK as i64 - 1] {
         for filter in [Filter::COMPLETED, Filter::DELETED] {
@@ -107,4 +137,32 @@ fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
         }
     }
     assert!(in_history > 0, "history was too fast");
+}
+
+#[test]
+fn one_call_recovers_even_if_compaction_is_faster_than_its_first_read() {
+    for snapshot in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || SqliteStore::open(dir.path()).unwrap();
+        let server = TestServer::with(Box::new(open()), Limits::default());
+        add_many(&server.address, 3, "task");
+        server.stop().unwrap();
+        // Nothing of it is in memory now.
+        let store = Box::new(OddStore(open(), |history| {
+            Box::new(GoneAtFirst { was_read: false, history })
+        }));
+        let server = TestServer::with(store, Limits::default());
+        let request = WatchTasksRequest { after_revision: Some(1), snapshot, ..Default::default() };
+        let stream = Stream::open(&raw(&server.address, |channel| channel), &request);
+        if !snapshot {
+            let (code, why) = stream.end();
+            assert_eq!(code, RpcStatusCode::OUT_OF_RANGE, "{why}");
+            assert!(why.contains("kept after revision 2 only"), "{why}");
+            continue;
+        }
+        let actions: Vec<_> = stream.up_to("SYNCED").into_iter().map(|u| u.action).collect();
+        assert_eq!(actions, ["RESET", "SNAPSHOT", "SNAPSHOT", "SNAPSHOT", "SYNCED"]);
+        server.client().add("live").unwrap();
+        assert_eq!(stream.update().revision, 4);
+    }
 }
