@@ -77,7 +77,7 @@ impl Size {
         watchers_many: 10_000,
         tasks_million: 1_000_000,
         paced_changes: 100,
-        flood_changes: 5_000,
+        flood_changes: 12_000,
         read_changes: 2_000,
     };
     /// Whether it runs; its figures mean little.
