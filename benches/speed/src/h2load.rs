@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use tokio::process::{Child, Command};
 
+use crate::server::mortal;
 use crate::stats;
 
 /// What to send, and how much of it at once.
@@ -78,7 +79,7 @@ impl Load<'_> {
     fn command(&self, scratch: &Path) -> Result<Command> {
         let body = scratch.join(format!("{}.body", self.method));
         fs::write(&body, &self.body)?;
-        let mut command = Command::new("h2load");
+        let mut command = Command::from(mortal("h2load"));
         command
             .args(["-t", "1", "-c", &self.connections.to_string()])
             .args(["-m", &self.streams.to_string()])
