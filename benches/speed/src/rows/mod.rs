@@ -100,6 +100,9 @@ impl Size {
     }
 }
 
+/// Calls before a load is measured.
+const WARM_UP_CALLS: u64 = 2_000;
+
 /// One run of everything.
 pub struct Bench {
     pub programs: Programs,
@@ -129,7 +132,7 @@ impl Bench {
         connections: usize,
         streams: usize,
     ) -> Result<Loaded> {
-        let warm_up = self.add(server, connections, streams, 2_000).await?;
+        let warm_up = self.add(server, connections, streams, WARM_UP_CALLS).await?;
         let calls = (warm_up.done.per_second * self.size.seconds) as u64;
         self.add(server, connections, streams, calls.max(1_000)).await
     }

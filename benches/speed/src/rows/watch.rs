@@ -86,7 +86,7 @@ async fn lags_ms(bench: &Bench, contestant: Contestant) -> Result<(Vec<f64>, f64
     let server = bench.start(contestant)?;
     let count = bench.size.paced_changes;
     let says_synced = contestant != Contestant::Tonic;
-    let kind = Kind { max_updates_per_message: 0, says_synced };
+    let kind = Kind { max_updates_per_message: 0, says_synced, stalls: false };
     let watchers = Watchers::open(server.port, bench.size.watchers, count, kind).await?;
     let changes = watchers::change(server.port, Change::Add, count, CHANGES_PER_SECOND);
     let acknowledged_us = changes.await??;
