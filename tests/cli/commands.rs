@@ -113,7 +113,7 @@ fn help_version_and_completions_go_to_stdout() {
 #[test]
 fn the_seeds_server_does_what_it_can() {
     let seed = SeedServer::start();
-    let mut watch = Watching::start(&seed.address, &[]);
+    let watch = Watching::start(&seed.address, &[]);
     story(
         &seed.address,
         &[

@@ -13,10 +13,17 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(dir: &Path) -> Daemon {
-        let address = format!("unix:{}", dir.join("todo.sock").display());
+        Daemon::start_at(dir, "todo.sock", &[])
+    }
+
+    /// On a socket of this name: on another one, the list can be changed where those who
+    /// wait for the server do not see it.
+    pub fn start_at(dir: &Path, socket: &str, args: &[&str]) -> Daemon {
+        let address = format!("unix:{}", dir.join(socket).display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_todod"))
             .args(["--listen", &address, "--data-dir"])
             .arg(dir)
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -11,7 +11,9 @@ mod resume;
 mod seed_server;
 mod state_file;
 mod streams;
+mod told_server;
 mod wait;
+mod wait_away;
 mod watch;
 
 use std::io::Write;
@@ -46,7 +48,7 @@ fn client(address: &str) -> Client {
 }
 
 /// `todo` with nothing of the caller's environment that it looks at. The timeout is no
-/// measure of speed.
+/// measure of speed. That of `wait` is how long it waits: its calls keep their 5 s.
 fn todo(address: &str, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--server", address, "--timeout", "60s"]).args(args);

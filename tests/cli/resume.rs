@@ -34,7 +34,7 @@ fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
-    let mut watch = Watching::start(&address, &["--all"]);
+    let watch = Watching::start(&address, &["--all"]);
     let writer = thread::spawn(move || add_up_to(ROUNDS * CHANGES, &address));
     for expected in 1..=ROUNDS * CHANGES {
         assert_eq!(revision(&watch.line()), expected);
@@ -58,11 +58,11 @@ fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
     client(&address).add("of the old list").unwrap();
-    let mut strict = Watching::start(&address, &[]);
-    let mut lenient = Watching::start(&address, &["--from", "0", "--snapshot"]);
+    let strict = Watching::start(&address, &[]);
+    let lenient = Watching::start(&address, &["--from", "0", "--snapshot"]);
     assert_eq!(lenient.line(), "1 ADDED 1 of the old list");
     daemon.kill();
-    for watch in [&mut strict, &mut lenient] {
+    for watch in [&strict, &lenient] {
         assert!(watch.message().ends_with("; trying again"));
     }
     for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {

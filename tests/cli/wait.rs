@@ -9,8 +9,8 @@ use crate::watch::Watching;
 use crate::{client, seen, server, story, todo};
 
 /// A `todo wait` that has looked and waits.
-fn waiting(address: &str, args: &str, title: &str) -> Watching {
-    let mut waiting = Watching::spawn(todo(address, &["wait"]).args(args.split_whitespace()));
+pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
+    let waiting = Watching::spawn(todo(address, &["wait"]).args(args.split_whitespace()));
     let id = args.split(' ').next().unwrap();
     assert_eq!(waiting.message(), format!("waiting for {id} {title}"));
     waiting
@@ -99,7 +99,7 @@ fn it_ends_when_it_happens() {
     let done = waiting(&address, "1", "a");
     let deleted = waiting(&address, "1 --deleted", "a");
     let fifth = waiting(&address, "1 --revision 5", "a");
-    let mut json = waiting(&address, "1 --json", "a");
+    let json = waiting(&address, "1 --json", "a");
     let never = waiting(&address, "2", "b");
     client.edit(1, Edit::Retitle("new".to_owned())).unwrap();
     client.edit(1, Edit::Complete).unwrap();
@@ -125,7 +125,7 @@ fn it_outlives_its_server() {
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
     client(&address).add("a").unwrap();
-    let mut wait = waiting(&address, "1", "a");
+    let wait = waiting(&address, "1", "a");
     daemon.kill();
     assert!(wait.message().ends_with("; trying again"));
     let daemon = Daemon::start(dir.path());

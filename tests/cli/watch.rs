@@ -1,49 +1,55 @@
 //! `todo watch`, and Ctrl-C.
 
-use std::io::{BufRead, BufReader, Lines, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Output};
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output};
+use std::thread;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use serde_json::Value;
 
 use crate::seed_server::SeedServer;
-use crate::{seen, server, todo};
+use crate::{DEADLINE, seen, server, todo};
 
-/// A `todo watch` that is registered, or a `todo wait` that waits.
+/// A `todo watch` that is registered, or a `todo wait` that waits. What it says is read
+/// on other threads, so that a test that waits for it has a deadline.
 pub struct Watching {
     child: Child,
-    /// `None` once closed.
-    lines: Option<Lines<BufReader<ChildStdout>>>,
-    messages: BufReader<ChildStderr>,
+    lines: Receiver<String>,
+    messages: Receiver<String>,
 }
 
 impl Watching {
     pub fn start(address: &str, args: &[&str]) -> Watching {
-        let mut watching = Watching::spawn(todo(address, &["watch"]).args(args));
+        let watching = Watching::spawn(todo(address, &["watch"]).args(args));
+        assert_eq!(watching.message(), format!("watching {address}"));
+        watching
+    }
+
+    /// The reader of its lines went away.
+    pub fn start_unread(address: &str) -> Watching {
+        let mut child = todo(address, &["watch"]).spawn().unwrap();
+        drop(child.stdout.take());
+        let watching = Watching::of(child);
         assert_eq!(watching.message(), format!("watching {address}"));
         watching
     }
 
     pub fn spawn(command: &mut Command) -> Watching {
-        let mut child = command.spawn().unwrap();
-        let lines = Some(BufReader::new(child.stdout.take().unwrap()).lines());
-        let messages = BufReader::new(child.stderr.take().unwrap());
+        Watching::of(command.spawn().unwrap())
+    }
+
+    fn of(mut child: Child) -> Watching {
+        let lines = child.stdout.take().map_or_else(|| unbounded().1, lines_of);
+        let messages = lines_of(child.stderr.take().unwrap());
         Watching { child, lines, messages }
     }
 
-    pub fn line(&mut self) -> String {
-        self.lines.as_mut().unwrap().next().unwrap().unwrap()
+    pub fn line(&self) -> String {
+        next(&self.lines).expect("a line, not its end")
     }
 
-    pub fn message(&mut self) -> String {
-        let mut message = String::new();
-        self.messages.read_line(&mut message).unwrap();
-        message.trim_end().to_owned()
-    }
-
-    /// The reader of its lines goes away.
-    pub fn close(&mut self) {
-        self.lines = None;
+    pub fn message(&self) -> String {
+        next(&self.messages).expect("a message, not its end").trim_end().to_owned()
     }
 
     pub fn interrupt(&self) {
@@ -53,15 +59,16 @@ impl Watching {
     /// Ends it as nothing can withstand. What it printed before and nobody read yet.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
-        self.lines.take().unwrap().map_while(Result::ok).collect()
+        std::iter::from_fn(|| next(&self.lines)).collect()
     }
 
     /// What it still said, and how it ended.
     pub fn end(mut self) -> String {
-        let mut stderr = Vec::new();
-        self.messages.read_to_end(&mut stderr).unwrap();
-        let lines = self.lines.take().into_iter().flatten();
-        let stdout = lines.map(|line| line.unwrap() + "\n").collect::<String>().into_bytes();
+        let rest = |said: &Receiver<String>| {
+            let lines = std::iter::from_fn(|| next(said));
+            lines.map(|line| line + "\n").collect::<String>().into_bytes()
+        };
+        let (stderr, stdout) = (rest(&self.messages), rest(&self.lines));
         let status = self.child.wait().unwrap();
         seen(&Output { status, stdout, stderr })
     }
@@ -74,14 +81,35 @@ impl Drop for Watching {
     }
 }
 
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = unbounded();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            if sender.send(line.unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// `None` at the end.
+fn next(lines: &Receiver<String>) -> Option<String> {
+    match lines.recv_timeout(DEADLINE) {
+        Ok(line) => Some(line),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => panic!("it says nothing in {DEADLINE:?}"),
+    }
+}
+
 #[test]
 fn watch_prints_changes_as_they_come() {
     let (_server, address) = server();
     todo(&address, &["add", "before"]).status().unwrap();
-    let mut all = Watching::start(&address, &[]);
+    let all = Watching::start(&address, &[]);
     let two = Watching::start(&address, &["--count", "2"]);
     let completed = Watching::start(&address, &["--completed", "--count=1"]);
-    let mut json = Watching::start(&address, &["--json", "--count=1"]);
+    let json = Watching::start(&address, &["--json", "--count=1"]);
     todo(&address, &["add", "Buy milk"]).status().unwrap();
     assert_eq!(all.line(), "2 ADDED 2 Buy milk");
     let update: Value = serde_json::from_str(&json.line()).unwrap();
@@ -102,7 +130,7 @@ fn ctrl_c_is_exit_code_130() {
     assert_eq!(watch.end(), "exit 130\n");
     // A call that waits, too.
     let mut waits = todo(&seed.address, &["add", "silence"]).spawn().unwrap();
-    seed.silences.recv_timeout(Duration::from_secs(60)).unwrap();
+    seed.silences.recv_timeout(DEADLINE).unwrap();
     interrupt(&waits);
     assert_eq!(waits.wait().unwrap().code(), Some(130));
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use todo::client::{Client, Edit};
 use todo::state::Limits;
 
+use crate::daemon::Daemon;
 use crate::seed_server::SeedServer;
 use crate::terminal::{CTRL_C, CTRL_D, Repl, contents};
-use crate::{DEADLINE, client, server, server_on};
+use crate::{DEADLINE, client, server, server_on, socket};
 
 #[test]
 fn what_others_do_appears_above_a_line_being_typed() {
@@ -48,7 +49,8 @@ fn ctrl_c_stops_a_command_not_the_session() {
 
 #[test]
 fn the_servers_loss_and_return_are_announced() {
-    let (server, address) = server();
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = server_on(&socket(dir.path()));
     let mut repl = Repl::start(&address);
     registered(&repl, &client(&address));
     repl.keys("add half");
@@ -65,6 +67,39 @@ fn the_servers_loss_and_return_are_announced() {
     registered(&repl, &client(&address));
 }
 
+/// Without a word: the session notices by itself, and goes on with all that was
+/// acknowledged and all that was done elsewhere.
+#[test]
+fn a_server_that_is_killed_and_started_again_is_announced_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path());
+    let address = daemon.address.clone();
+    let mut repl = Repl::start(&address);
+    registered(&repl, &client(&address));
+    repl.line("add before the kill");
+    repl.keys("add half");
+    repl.prompt_is("add half");
+    daemon.kill();
+    repl.sees("[Offline] cannot reach unix:");
+    repl.prompt_is("add half");
+    let elsewhere = Daemon::start_at(dir.path(), "elsewhere.sock", &[]);
+    let id = client(&elsewhere.address).add("meanwhile").unwrap().id;
+    elsewhere.kill();
+    let _daemon = Daemon::start(dir.path());
+    repl.sees(&format!(
+        "[Online] connected to {address}\n\
+         [Update] Task {id}: ADDED\n  Title: meanwhile\n  Completed: False\n"
+    ));
+    repl.prompt_is("add half");
+    repl.keys(" a line\r");
+    repl.sees(&format!("\n{} half a line\n", id + 1));
+    repl.line("list");
+    for (id, title) in (id - 1..).zip(["before the kill", "meanwhile", "half a line"]) {
+        repl.sees(&format!("\n{id:6}  open       {title}\n"));
+    }
+    registered(&repl, &client(&address));
+}
+
 #[test]
 fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -73,8 +108,8 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
         let listen = [address.parse().unwrap()];
         todo::server::Server::start(store, Limits::default(), &listen).unwrap()
     };
-    let server = serve("127.0.0.1:0");
-    let address = server.addresses()[0].to_string();
+    let address = socket(dir.path());
+    let server = serve(&address);
     client(&address).add("known").unwrap();
     let repl = Repl::start(&address);
     registered(&repl, &client(&address));
@@ -108,7 +143,8 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
 
 #[test]
 fn another_list_at_the_same_place_is_said() {
-    let (server, address) = server();
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = server_on(&socket(dir.path()));
     client(&address).add("of the old list").unwrap();
     let mut repl = Repl::start(&address);
     registered(&repl, &client(&address));
@@ -148,8 +184,8 @@ fn ctrl_c_stops_a_wait_and_a_change_by_others_ends_it() {
 
 #[test]
 fn a_session_starts_without_its_server_and_ends_at_once() {
-    let (server, address) = server();
-    server.shutdown().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let address = socket(dir.path());
     let mut repl = Repl::start(&address);
     repl.sees(&format!("[Offline] cannot reach {address}: "));
     repl.line("list");

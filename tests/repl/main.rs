@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../cli/daemon.rs"]
+mod daemon;
 mod live;
 #[path = "../seed_server/mod.rs"]
 mod seed_server;
 mod terminal;
 mod typing;
 
+use std::path::Path;
 use std::time::Duration;
 
 use todo::client::Client;
@@ -27,6 +30,11 @@ fn server_on(address: &str) -> (Server, String) {
 
 fn server() -> (Server, String) {
     server_on("127.0.0.1:0")
+}
+
+/// An address where nobody else can come to listen while a server is away.
+fn socket(dir: &Path) -> String {
+    format!("unix:{}", dir.join("todo.sock").display())
 }
 
 fn client(address: &str) -> Client {

@@ -71,9 +71,22 @@ impl Daemon {
     }
 
     pub fn peak_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse().unwrap()
+        self.kib_of("VmHWM:")
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        self.kib_of("VmRSS:")
+    }
+
+    fn kib_of(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).unwrap();
+        let kib = status.lines().find_map(|l| l.strip_prefix(line)).unwrap();
+        kib.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Connections and all else that is open.
+    pub fn open_files(&self) -> usize {
+        self.proc("fd").read_dir().unwrap().count()
     }
 
     /// What `/proc` says of it.

@@ -29,6 +29,7 @@ fn ask_at_each_update(world: &World, filter: Filter) {
         assert!(task.revision > update.revision || Some(&task) == update.task.as_ref());
         let page = client.page(filter, 1, "").unwrap();
         assert!(page.revision >= update.revision, "GetTasks at {} after {update}", page.revision);
+        all_is_fresh(&client.page(filter, 0, "").unwrap(), filter, &update);
         let changes = change(&client, update.revision);
         assert_eq!(
             changes.changes.as_slice(),
@@ -43,6 +44,17 @@ fn ask_at_each_update(world: &World, filter: Filter) {
             ..Default::default()
         };
         client.make(&methods::GET_TASKS, &then).expect("its revision has come");
+    }
+}
+
+/// The whole list comes from tasks that stay encoded.
+fn all_is_fresh(all: &GetTasksResponse, filter: Filter, update: &TaskUpdate) {
+    assert!(all.revision >= update.revision, "GetTasks at {} after {update}", all.revision);
+    let listed = all.tasks.iter().find(|task| task.id == update.task.id);
+    let is_fresh = |task: &Task| task.revision >= update.revision;
+    assert!(listed.is_none_or(is_fresh), "{listed:?} was listed after {update}");
+    if all.revision == update.revision {
+        assert_eq!(listed.is_some(), shows(filter, &update.task), "{filter:?}, {update}");
     }
 }
 

@@ -39,6 +39,7 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
     let connections = connections(&daemon.address);
     let (say_synced, synced) = bounded(WATCHERS);
     let (say_done, done) = bounded(WATCHERS);
+    let (say_next, next) = bounded(WATCHERS);
     let watch = |n: usize, connection: &Client| {
         let request = WatchTasksRequest {
             after_revision: Some(0),
@@ -49,7 +50,8 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
         let option = CallOption::default();
         let mut stream =
             connection.server_streaming(&methods::WATCH_TASKS, &request, option).unwrap();
-        let (say_synced, say_done) = (say_synced.clone(), say_done.clone());
+        let (say_synced, say_done, say_next) =
+            (say_synced.clone(), say_done.clone(), say_next.clone());
         async move {
             let mut seen = 0;
             while seen < CHANGES as i64 {
@@ -65,7 +67,10 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
                 }
             }
             say_done.send(()).unwrap();
-            // Until all are done: nothing may come twice.
+            // Made when all are done: nothing that came before may come again.
+            let one_more = stream.next().await.expect("it goes on").unwrap();
+            assert_eq!((one_more.revision, one_more.more.len()), (seen + 1, 0), "watcher {n}");
+            say_next.send(()).unwrap();
             stream
         }
     };
@@ -79,6 +84,9 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
     for n in 0..WATCHERS {
         receive(&done, &format!("the last change for watcher {n}"));
     }
+    client(&daemon.address).add("one more").unwrap();
+    for n in 0..WATCHERS {
+        receive(&next, &format!("one more change for watcher {n}"));
+    }
     watching.join().unwrap();
-    drop(client(&daemon.address));
 }

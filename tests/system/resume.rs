@@ -2,9 +2,10 @@
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
+use todo::limits::RECENT_CHANGES_MAX;
 use todo::rpc::proto::*;
 use todo::state::Limits;
-use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::store::{SqliteStore, Store};
 
 use crate::abuse::narrow;
 use crate::harness::{Calls, TestServer};
@@ -166,8 +167,10 @@ fn progress_tells_up_to_where_everything_was_sent() {
 #[test]
 fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     const CHANGES: usize = 30_000;
+    const { assert!(CHANGES > RECENT_CHANGES_MAX) };
     let limits = Limits { watch_queue_max: 8, ..Limits::default() };
-    let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), limits);
     let client = server.client();
     let title = "x".repeat(500);
     // It reads nothing until all is written: the transport takes 64 KiB.

@@ -1,6 +1,5 @@
 //! The same for minutes, or hours: nothing grows, and nothing is ever lost.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,18 +81,8 @@ fn round(address: &str, round: u64) {
     }
 }
 
-fn resident_kib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(daemon.proc("status")).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    resident.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// More than the transport has ever needed.
 const THREADS_MAX: usize = 64;
-
-fn entries(dir: &Path) -> usize {
-    dir.read_dir().unwrap().count()
-}
 
 /// The names of its own threads; the transport starts and ends others as it needs them.
 fn threads(daemon: &Daemon) -> Vec<String> {
@@ -112,7 +101,7 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
     let daemon = Daemon::start(dir.path(), &OPTIONS);
     let wal = dir.path().join("todo.db-wal");
     // One more, the reader's, is opened when it is first needed.
-    let files = entries(&daemon.proc("fd")) + 1;
+    let files = daemon.open_files() + 1;
     client(&daemon.address).add("first").unwrap();
     let began = Instant::now();
     let (mut rounds, mut warm, mut wal_most) = (0, None, 0);
@@ -121,16 +110,16 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
         rounds += 1;
         wal_most = wal_most.max(wal.metadata().unwrap().len());
         if warm.is_none() && began.elapsed() >= soak_time() / 3 {
-            warm = Some(resident_kib(&daemon));
+            warm = Some(daemon.resident_kib());
         }
     }
-    let (warm, end) = (warm.unwrap_or_else(|| resident_kib(&daemon)), resident_kib(&daemon));
+    let (warm, end) = (warm.unwrap_or_else(|| daemon.resident_kib()), daemon.resident_kib());
     let revision = client(&daemon.address).revision();
     eprintln!("{rounds} rounds, {revision} changes: {warm} KiB, then {end} KiB; log {wal_most}");
     assert!(end <= warm + warm / 5 + 4_096, "memory grew from {warm} to {end} KiB");
     assert!(wal_most <= WAL_BYTES_MAX, "the write-ahead log grew to {wal_most} bytes");
-    until("connections are closed", || entries(&daemon.proc("fd")) <= files);
+    until("connections are closed", || daemon.open_files() <= files);
     assert_eq!(threads(&daemon), ["grpc-poll-0", "pacer", "reader", "signals", "state"]);
-    let all = entries(&daemon.proc("task"));
+    let all = daemon.proc("task").read_dir().unwrap().count();
     assert!(all < THREADS_MAX, "{all} threads");
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use tokio::process::{Child, Command};
 
+use crate::server::mortal;
 use crate::stats;
 
 /// What to send, and how much of it at once.
@@ -66,19 +67,10 @@ impl Load<'_> {
         Ok(Watching { child })
     }
 
-    /// Opens one stream a connection, each with a window of a kilobyte.
-    pub fn stall(&self, scratch: &Path) -> Result<Watching> {
-        let child = self
-            .command(scratch)?
-            .args(["-n", &self.connections.to_string(), "-w", "10"])
-            .spawn()?;
-        Ok(Watching { child })
-    }
-
     fn command(&self, scratch: &Path) -> Result<Command> {
         let body = scratch.join(format!("{}.body", self.method));
         fs::write(&body, &self.body)?;
-        let mut command = Command::new("h2load");
+        let mut command = Command::from(mortal("h2load"));
         command
             .args(["-t", "1", "-c", &self.connections.to_string()])
             .args(["-m", &self.streams.to_string()])
@@ -103,14 +95,6 @@ impl Watching {
     pub async fn received_bytes(self) -> Result<u64> {
         let output = self.child.wait_with_output().await?;
         data_bytes(&String::from_utf8(output.stdout)?)
-    }
-
-    /// From now on it reads nothing.
-    pub async fn freeze(&self) -> Result<()> {
-        let pid = self.child.id().context("h2load has ended")?.to_string();
-        let status = Command::new("kill").args(["-STOP", &pid]).status().await?;
-        ensure!(status.success(), "cannot stop h2load");
-        Ok(())
     }
 }
 

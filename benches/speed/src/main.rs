@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use report::Report;
 use rows::{Bench, Row, Size};
-use server::Programs;
+use server::{Programs, TICK_US};
 
 const USAGE: &str = "usage: scripts/bench.sh [--rounds N] [--quick] [ROW...]
 rows: add alone list watch flood slow many million; without any, all of them";
@@ -82,6 +82,9 @@ fn machine() -> Result<String> {
     let memory_kib: f64 = memory_kib.trim_end_matches(" kB").parse()?;
     let cores = std::thread::available_parallelism()?;
     ensure!(cores.get() == 1, "the load is not on a core of its own: use scripts/bench.sh");
+    let ticks = Command::new("getconf").arg("CLK_TCK").output()?.stdout;
+    let ticks: f64 = String::from_utf8(ticks)?.trim().parse().context("getconf CLK_TCK")?;
+    ensure!(1e6 / ticks == TICK_US, "the kernel tells CPU time in steps of 1/{ticks} s");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let busy = fs::read_to_string("/proc/loadavg")?;
     let busy = busy.split(' ').next().unwrap_or_default();

@@ -17,12 +17,13 @@ const SERVER_CORE: &str = "0";
 /// Below the ephemeral range, whose ports the clients' connections take.
 const PORTS: std::ops::Range<u16> = 21_000..30_000;
 
-/// A server has settled when it used less than this much CPU
-const CALM_CPU_US: f64 = 2_000.0;
-/// between two looks,
+/// The steps in which the kernel tells a process's CPU time.
+pub const TICK_US: f64 = 10_000.0;
+
+/// A server has settled when it used less than a tick of CPU between two looks,
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// so many times in a row.
-const CALM_LOOKS: usize = 3;
+/// so many times in a row: less than two percent of its core.
+const CALM_LOOKS: usize = 5;
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,10 +142,17 @@ fn path(variable: &str) -> Result<PathBuf> {
     Ok(path.into())
 }
 
-/// On the server's core, and killed if we die.
+/// On the server's core.
 fn pinned(program: &Path) -> Command {
+    let mut command = mortal("taskset");
+    command.args(["-c", SERVER_CORE]).arg(program);
+    command
+}
+
+/// A program that is killed if we die, however we die.
+pub fn mortal(program: &str) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "taskset", "-c", SERVER_CORE]).arg(program);
+    command.args(["--pdeathsig", "KILL", program]);
     command
 }
 
@@ -197,17 +205,17 @@ impl Server {
         Ok(())
     }
 
-    /// CPU time of all its threads so far, in microseconds.
+    /// CPU time so far, in microseconds and steps of a tick. The process's, not the sum of
+    /// its threads': of one that has ended nothing else tells.
     pub fn cpu_us(&self) -> Result<f64> {
-        let mut total_ns = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else {
-                continue; // it ended just now
-            };
-            let on_cpu = schedstat.split(' ').next().unwrap_or_default();
-            total_ns += on_cpu.parse::<u64>().context("schedstat")?;
-        }
-        Ok(total_ns as f64 / 1e3)
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may hold anything, the state is the third field.
+        let (_, fields) = stat.rsplit_once(") ").context("/proc/PID/stat has another form")?;
+        let (user, system) = (11, 12);
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
+        let ticks = ticks(user).zip(ticks(system)).context("no CPU time in /proc/PID/stat")?;
+        Ok((ticks.0 + ticks.1) * TICK_US)
     }
 
     /// Resident memory, in bytes.
@@ -236,7 +244,7 @@ impl Server {
             ensure!(Instant::now() < deadline, "the server is still busy after {SETTLED_WITHIN:?}");
             tokio::time::sleep(LOOK_EVERY).await;
             let now = self.cpu_us()?;
-            let is_calm = now - before < CALM_CPU_US && self.open_files()? > connections;
+            let is_calm = now == before && self.open_files()? > connections;
             calm = if is_calm { calm + 1 } else { 0 };
             before = now;
         }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, sleep};
 
@@ -17,6 +18,8 @@ use crate::wire::{self, Answer, Connection, TaskUpdate};
 
 /// Connections that are opened at once: fewer than a listening socket lets wait.
 const OPENING_MAX: usize = 200;
+/// What gets through to a watcher that does not read.
+const STALLED_WINDOW_BYTES: u32 = 1 << 10;
 /// Updates that do not come for so long are missing.
 const MISSING: Duration = Duration::from_secs(30);
 
@@ -27,12 +30,17 @@ pub struct Kind {
     /// Whether it says SYNCED when it is registered, as todod's does. tonic's begins its
     /// answer then.
     pub says_synced: bool,
+    /// Reads nothing until [`Watchers::read_on`].
+    pub stalls: bool,
 }
 
 /// Watchers of a list that was empty when they came.
 pub struct Watchers {
     board: Arc<Board>,
     count: usize,
+    /// Changes that are not measured: the first ones.
+    warm_up: usize,
+    may_read: watch::Sender<bool>,
     _following: JoinSet<()>,
 }
 
@@ -63,24 +71,42 @@ impl Watchers {
             messages: AtomicUsize::new(0),
             failure: Mutex::new(None),
         });
+        let (may_read, reads) = watch::channel(!kind.stalls);
         let mut opening = JoinSet::new();
         let mut following = JoinSet::new();
         for opened in 0..count + OPENING_MAX {
             if opened < count {
-                opening.spawn(open(port, kind));
+                opening.spawn(open(port, kind, reads.clone()));
             }
             if opened >= OPENING_MAX
                 && let Some(watch) = opening.join_next().await
             {
-                following.spawn(follow(board.clone(), watch??));
+                following.spawn(follow(board.clone(), watch??, reads.clone()));
             }
         }
-        Ok(Watchers { board, count, _following: following })
+        Ok(Watchers { board, count, warm_up: 0, may_read, _following: following })
+    }
+
+    /// Those that stalled read from now on, as much as comes.
+    pub fn read_on(&self) {
+        self.may_read.send_replace(true);
     }
 
     /// Waits until every change has reached every watcher.
     pub async fn all_delivered(&self) -> Result<()> {
-        let expected = self.count * self.board.updates.len();
+        self.delivered(self.board.updates.len()).await
+    }
+
+    /// Waits until the first `changes` have reached every watcher. What is measured comes
+    /// after these.
+    pub async fn warmed_up(&mut self, changes: usize) -> Result<()> {
+        self.delivered(changes).await?;
+        self.warm_up = changes;
+        Ok(())
+    }
+
+    async fn delivered(&self, changes: usize) -> Result<()> {
+        let expected = self.count * changes;
         let mut before = 0;
         let mut moved = Instant::now();
         loop {
@@ -88,7 +114,7 @@ impl Watchers {
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            let delivered = self.deliveries();
+            let delivered = self.board.deliveries.load(Ordering::Relaxed);
             if delivered == expected {
                 return Ok(());
             }
@@ -106,18 +132,23 @@ impl Watchers {
 
     /// Updates that arrived, at all watchers together.
     pub fn deliveries(&self) -> usize {
-        self.board.deliveries.load(Ordering::Relaxed)
+        self.board.deliveries.load(Ordering::Relaxed) - self.count * self.warm_up
     }
 
-    /// Updates that a message held, on average.
+    /// Updates that a message held, on average and from the first on.
     pub fn updates_per_message(&self) -> f64 {
-        self.deliveries() as f64 / self.board.messages.load(Ordering::Relaxed) as f64
+        let updates = self.board.deliveries.load(Ordering::Relaxed);
+        updates as f64 / self.board.messages.load(Ordering::Relaxed) as f64
+    }
+
+    fn measured(&self) -> &[Seen] {
+        &self.board.updates[self.warm_up..]
     }
 
     /// From the first change to the last delivery, in seconds.
     pub fn delivering_s(&self) -> f64 {
-        let first = self.board.updates.iter().map(Seen::made).min().unwrap_or_default();
-        let last = self.board.updates.iter().map(Seen::last).max().unwrap_or_default();
+        let first = self.measured().iter().map(Seen::made).min().unwrap_or_default();
+        let last = self.measured().iter().map(Seen::last).max().unwrap_or_default();
         last.saturating_sub(first) as f64 / 1e6
     }
 
@@ -128,7 +159,7 @@ impl Watchers {
             let since = since_us.map_or_else(|| seen.made(), |since| since[at]);
             seen.last().saturating_sub(since) as f64 / 1e3
         };
-        let mut lags: Vec<f64> = self.board.updates.iter().enumerate().map(lag).collect();
+        let mut lags: Vec<f64> = self.measured().iter().enumerate().map(lag).collect();
         lags.sort_unstable_by(f64::total_cmp);
         lags
     }
@@ -159,12 +190,19 @@ impl Board {
 }
 
 /// One watch, registered.
-async fn open(port: u16, kind: Kind) -> Result<Answer> {
+async fn open(port: u16, kind: Kind, mut reads: watch::Receiver<bool>) -> Result<Answer> {
     let request = wire::WatchTasksRequest {
         snapshot: kind.says_synced,
         max_updates_per_message: kind.max_updates_per_message,
     };
-    let mut watch = Connection::open(port).await?.start(wire::WATCH_TASKS, &request).await?;
+    let mut connection = if kind.stalls {
+        // Ends, too, when there are no watchers any more.
+        let widen = async move { drop(reads.wait_for(|reads| *reads).await) };
+        Connection::open_narrow(port, STALLED_WINDOW_BYTES, widen).await?
+    } else {
+        Connection::open(port).await?
+    };
+    let mut watch = connection.start(wire::WATCH_TASKS, &request).await?;
     if kind.says_synced {
         let mut action = String::new();
         while action != "SYNCED" {
@@ -175,7 +213,8 @@ async fn open(port: u16, kind: Kind) -> Result<Answer> {
     Ok(watch)
 }
 
-async fn follow(board: Arc<Board>, mut watch: Answer) {
+async fn follow(board: Arc<Board>, mut watch: Answer, mut reads: watch::Receiver<bool>) {
+    let _ = reads.wait_for(|reads| *reads).await;
     let mut last = 0;
     let failure = loop {
         match watch.next().await {

@@ -107,15 +107,28 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(port: u16) -> Result<Connection> {
-        let tcp = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
-        tcp.set_nodelay(true)?;
-        let (calls, connection) = h2::client::Builder::new()
-            .initial_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .handshake(tcp)
-            .await?;
+        let (calls, connection) = handshake(port, WINDOW_BYTES).await?;
         // Its failure shows in the calls.
         tokio::spawn(connection);
+        Ok(Connection { calls, authority: format!("127.0.0.1:{port}") })
+    }
+
+    /// Lets so little of each answer through that nobody reads, until `widen` is done.
+    pub async fn open_narrow(
+        port: u16,
+        window_bytes: u32,
+        widen: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Connection> {
+        let (calls, mut connection) = handshake(port, window_bytes).await?;
+        tokio::spawn(async move {
+            let is_over = tokio::select! {
+                _ = &mut connection => true,
+                () = widen => connection.set_initial_window_size(WINDOW_BYTES).is_err(),
+            };
+            if !is_over {
+                let _ = connection.await;
+            }
+        });
         Ok(Connection { calls, authority: format!("127.0.0.1:{port}") })
     }
 
@@ -156,6 +169,18 @@ impl Connection {
         let method = method.to_owned();
         Ok(Answer { method, body: response.into_body(), buffer: BytesMut::new() })
     }
+}
+
+type Handshake = (SendRequest<Bytes>, h2::client::Connection<TcpStream>);
+
+async fn handshake(port: u16, window_bytes: u32) -> Result<Handshake> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
+    tcp.set_nodelay(true)?;
+    Ok(h2::client::Builder::new()
+        .initial_window_size(window_bytes)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .handshake(tcp)
+        .await?)
 }
 
 /// The messages that answer a call.

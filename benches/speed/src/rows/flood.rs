@@ -30,7 +30,7 @@ async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<(f64, f64)
     let server = bench.start(contestant)?;
     let (count, changes) = (bench.size.watchers, bench.size.flood_changes);
     let says_synced = contestant != Contestant::Tonic;
-    let kind = Kind { max_updates_per_message: 1_000, says_synced };
+    let kind = Kind { max_updates_per_message: 1_000, says_synced, stalls: false };
     let watchers = Watchers::open(server.port, count, changes, kind).await?;
     server.settled(count).await?;
 

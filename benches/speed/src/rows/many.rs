@@ -24,7 +24,7 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
     let server = bench.start(Contestant::Memory)?;
     let count = bench.size.watchers_many;
     let memory_before = server.memory_bytes()?;
-    let kind = Kind { max_updates_per_message: 0, says_synced: true };
+    let kind = Kind { max_updates_per_message: 0, says_synced: true, stalls: false };
     let watchers = Watchers::open(server.port, count, CHANGES, kind).await?;
     server.settled(count).await?;
 

@@ -77,7 +77,7 @@ impl Size {
         watchers_many: 10_000,
         tasks_million: 1_000_000,
         paced_changes: 100,
-        flood_changes: 5_000,
+        flood_changes: 12_000,
         read_changes: 2_000,
     };
     /// Whether it runs; its figures mean little.
@@ -99,6 +99,9 @@ impl Size {
         )
     }
 }
+
+/// Calls before a load is measured.
+const WARM_UP_CALLS: u64 = 2_000;
 
 /// One run of everything.
 pub struct Bench {
@@ -129,7 +132,7 @@ impl Bench {
         connections: usize,
         streams: usize,
     ) -> Result<Loaded> {
-        let warm_up = self.add(server, connections, streams, 2_000).await?;
+        let warm_up = self.add(server, connections, streams, WARM_UP_CALLS).await?;
         let calls = (warm_up.done.per_second * self.size.seconds) as u64;
         self.add(server, connections, streams, calls.max(1_000)).await
     }

@@ -37,9 +37,9 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
 
 async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<Detail> {
     let (cpu_us_each, memory_mib) = cpu_per_delivery(bench, contestant).await?;
-    let lags_ms = lags_ms(bench, contestant).await?;
+    let (lags_ms, per_second) = lags_ms(bench, contestant).await?;
     let detail = Detail {
-        per_second: f64::from(CHANGES_PER_SECOND) * bench.size.watchers as f64,
+        per_second,
         cpu_us_each,
         p50_ms: percentile(&lags_ms, 50.0),
         p99_ms: percentile(&lags_ms, 99.0),
@@ -80,14 +80,23 @@ async fn cpu_per_delivery(bench: &Bench, contestant: Contestant) -> Result<(f64,
     Ok((cpu_us_each, memory_mib))
 }
 
-/// How long after each acknowledgement the last watcher had the update.
-async fn lags_ms(bench: &Bench, contestant: Contestant) -> Result<Vec<f64>> {
+/// How long after each acknowledgement the last watcher had the update; and deliveries
+/// a second.
+async fn lags_ms(bench: &Bench, contestant: Contestant) -> Result<(Vec<f64>, f64)> {
     let server = bench.start(contestant)?;
     let count = bench.size.paced_changes;
-    let kind = Kind { max_updates_per_message: 0, says_synced: contestant != Contestant::Tonic };
+    let says_synced = contestant != Contestant::Tonic;
+    let kind = Kind { max_updates_per_message: 0, says_synced, stalls: false };
     let watchers = Watchers::open(server.port, bench.size.watchers, count, kind).await?;
     let changes = watchers::change(server.port, Change::Add, count, CHANGES_PER_SECOND);
     let acknowledged_us = changes.await??;
     watchers.all_delivered().await?;
-    Ok(watchers.lags_ms(Some(&acknowledged_us)))
+    let per_second = changes_per_second(&acknowledged_us) * bench.size.watchers as f64;
+    Ok((watchers.lags_ms(Some(&acknowledged_us)), per_second))
+}
+
+/// What came of [`CHANGES_PER_SECOND`], from the first acknowledgement to the last.
+fn changes_per_second(acknowledged_us: &[u64]) -> f64 {
+    let [first, .., last] = acknowledged_us else { return 0.0 };
+    (acknowledged_us.len() - 1) as f64 / (last.saturating_sub(*first) as f64 / 1e6)
 }
