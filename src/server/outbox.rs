@@ -20,6 +20,9 @@ use super::wakes::{PacerThread, Slices, Wakes};
 #[derive(Clone)]
 pub struct Outbox {
     calls: Sender<Finish>,
+    queue: Receiver<Finish>,
+    /// Calls that were completed on another thread.
+    completed: Sender<Finishing>,
     wakes: Wakes,
     shared: Arc<Shared>,
 }
@@ -59,11 +62,13 @@ impl Drop for Held {
 /// The future that does the work, for the life of the server.
 pub struct Pump {
     calls: Receiver<Finish>,
+    completed: Receiver<Finishing>,
     slices: Slices,
     finishing: FuturesUnordered<Finishing>,
     shared: Arc<Shared>,
 }
 
+/// A call that was completed. Dropping it too early cancels the call.
 struct Finishing {
     result: UnarySinkResult,
     _held: Option<Held>,
@@ -74,8 +79,16 @@ pub fn outbox() -> io::Result<(Outbox, Pump, PacerThread)> {
     let shared = Arc::<Shared>::default();
     let (wakes, slices, pacer) = Wakes::start(shared.pump.clone())?;
     let finishing = FuturesUnordered::new();
-    let pump = Pump { calls: call_queue, slices, finishing, shared: shared.clone() };
-    Ok((Outbox { calls, wakes, shared }, pump, pacer))
+    let (completed, completed_queue) = unbounded();
+    let queue = call_queue.clone();
+    let pump = Pump {
+        calls: call_queue,
+        completed: completed_queue,
+        slices,
+        finishing,
+        shared: shared.clone(),
+    };
+    Ok((Outbox { calls, queue, completed, wakes, shared }, pump, pacer))
 }
 
 impl Outbox {
@@ -113,8 +126,14 @@ impl Outbox {
         &self.wakes
     }
 
-    /// Wakes the pump: once for all that was pushed before.
+    /// Wakes the pump: once for all that was pushed before. One call alone is completed
+    /// here: its client has its answer before the poll thread is awake.
     pub fn flush(&self) {
+        if self.queue.len() == 1
+            && let Ok(alone) = self.queue.try_recv()
+        {
+            let _ = self.completed.send(alone.complete()); // as in `push`
+        }
         self.shared.pump.wake();
     }
 
@@ -127,6 +146,12 @@ impl Outbox {
     fn push(&self, finish: Finish) {
         // Fails only when the pump has ended, and with it every call.
         let _ = self.calls.send(finish);
+    }
+}
+
+impl Finish {
+    fn complete(self) -> Finishing {
+        Finishing { result: self.call.complete(), _held: self.held }
     }
 }
 
@@ -157,8 +182,11 @@ impl Future for Pump {
         if self.shared.closed.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
-        while let Ok(Finish { call, held }) = self.calls.try_recv() {
-            self.finishing.push(Finishing { result: call.complete(), _held: held });
+        while let Ok(finish) = self.calls.try_recv() {
+            self.finishing.push(finish.complete());
+        }
+        while let Ok(completed) = self.completed.try_recv() {
+            self.finishing.push(completed);
         }
         self.slices.next();
         // Whether a client still took its answer is the client's affair.
