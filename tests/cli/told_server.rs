@@ -90,7 +90,8 @@ impl ToldStream {
         let action = action.to_owned();
         let update =
             TaskUpdate { action, revision, list_id, task: task.into(), ..Default::default() };
-        block_on(self.sink.send((update, WriteFlags::default()))).unwrap();
+        // Fails if the client took it and was done before the transport had said so.
+        let _ = block_on(self.sink.send((update, WriteFlags::default())));
     }
 
     pub fn fail(self: Box<Self>, code: RpcStatusCode) {

@@ -114,7 +114,8 @@ fn are_noticed(daemon: &Daemon, much_room: bool, then: impl Fn(&TcpStream) + Syn
         let silent_since = Instant::now();
         until("the dead peers are noticed", || {
             thread::park_timeout(Duration::from_millis(200));
-            !is_full(daemon) && daemon.open_files() <= files
+            // In this order: asking for a place opens a connection.
+            daemon.open_files() <= files && !is_full(daemon)
         });
         assert!(silent_since.elapsed() < NOTICED_WITHIN, "promised: within 60 s");
     });

@@ -63,15 +63,14 @@ fn writers_and_other_watchers_never_wait_for_those_who_do_not_read() {
 /// timeouts: neither who reads a little now and then, nor who has nothing to read, is.
 #[test]
 fn only_who_does_not_read_what_there_is_is_cut_off() {
-    /// A little of what there is at a time, and then a pause: in that time the window of
-    /// its transport is read empty several times.
+    /// A little of what there is, and then a pause. The transport's window is read empty
+    /// several times in a timeout.
     const READ_AT_ONCE: usize = 20;
     const PAUSE: Duration = Duration::from_millis(100);
     /// Enough that it is behind for as long as the others are waited for.
     const CHANGES: usize = 14_000;
-    const {
-        assert!(CHANGES as u128 > READ_AT_ONCE as u128 * (DEADLINE.as_millis() / PAUSE.as_millis()))
-    };
+    const PAUSES_MAX: usize = (DEADLINE.as_millis() / PAUSE.as_millis()) as usize;
+    const { assert!(CHANGES > READ_AT_ONCE * PAUSES_MAX) };
     let limits = Limits {
         watchers_max: 3,
         watch_stall_timeout: Duration::from_secs(5),

@@ -78,6 +78,8 @@ impl Stream {
                             Err(_) => return,
                         },
                         Err(grpcio::Error::RpcFailure(status)) => end = Some(status),
+                        // It was dropped, and its connection with it.
+                        Err(grpcio::Error::QueueShutdown) => return,
                         Err(other) => panic!("{other}"),
                     }
                 }
