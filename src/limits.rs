@@ -40,6 +40,8 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
+/// Whoever shares a core with the state thread lets it go first when so many wait.
+pub const HANDOVER_COMMANDS: usize = 32;
 /// Commands taken into one turn, at most: one transaction, one sync.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.

@@ -137,6 +137,13 @@ impl Outbox {
         self.shared.pump.wake();
     }
 
+    /// Completes on the poll thread, which calls it, what waits for the pump.
+    pub fn complete_now(&self) {
+        for finish in self.queue.try_iter() {
+            let _ = self.completed.send(finish.complete()); // as in `push`
+        }
+    }
+
     /// Ends the pump. Calls that are not complete by then are cancelled.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);

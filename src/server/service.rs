@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::thread;
 
 use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, UnarySinkResult};
 
@@ -8,6 +9,7 @@ use super::outbox::{Answered, Outbox};
 use super::reader::{Reader, Reading};
 use super::wakes::Signal;
 use super::{listing, watch};
+use crate::limits::HANDOVER_COMMANDS;
 use crate::model::{Guard, Mutation, Rejection, Task, TaskId};
 use crate::rpc::proto::{self, *};
 use crate::rpc::{self, Burst, ChangesQuery, Encoded, Packing, PageQuery, methods, status};
@@ -134,7 +136,12 @@ impl Handlers {
         if !self.state.submit(command) {
             // It was answered at once, not in a turn that wakes the pump.
             self.outbox.flush();
+            return;
         }
+        if self.state.queued() >= HANDOVER_COMMANDS {
+            thread::yield_now();
+        }
+        self.outbox.complete_now();
     }
 
     fn refuse<Resp: 'static>(&self, sink: UnarySink<Resp>, why: Rejection) {

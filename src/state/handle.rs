@@ -144,6 +144,13 @@ impl<F> StateHandle<F> {
     }
 }
 
+impl<F> StateHandle<F> {
+    /// Commands that wait for their turn.
+    pub fn queued(&self) -> usize {
+        self.commands.len()
+    }
+}
+
 impl<F> Clone for StateHandle<F> {
     fn clone(&self) -> StateHandle<F> {
         StateHandle { commands: self.commands.clone(), queue_max: self.queue_max }
