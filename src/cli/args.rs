@@ -255,8 +255,10 @@ fn revision() -> clap::builder::RangedI64ValueParser<i64> {
     value_parser!(i64).range(0..)
 }
 
+/// An address of a server, as options have it: HOST:PORT or unix:PATH.
+///
 /// The transport would take port 99999 for 34463, and look up a name without a port.
-fn server(text: &str) -> Result<String, String> {
+pub fn server(text: &str) -> Result<String, String> {
     let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
     let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty()

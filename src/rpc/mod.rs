@@ -9,6 +9,7 @@ mod json;
 mod page;
 mod status;
 mod token;
+mod transcode;
 
 pub use burst::{Burst, Packing};
 pub use changes::ChangesQuery;
@@ -21,6 +22,7 @@ pub use encodings::Encodings;
 pub use json::json;
 pub use page::PageQuery;
 pub use status::{code, status};
+pub use transcode::{Rpc, compact_json, raw};
 
 /// The messages of `proto/todo.proto`.
 #[allow(clippy::all, clippy::unwrap_used)]
@@ -31,8 +33,10 @@ pub use generated::todo as proto;
 
 /// One `Method` for each call of `proto/todo.proto`, made by `build.rs`.
 pub mod methods {
+    use super::Rpc;
     use super::proto::*;
     use grpcio::{Marshaller, Method, MethodType, pb_de, pb_ser};
+    use protobuf::MessageFull;
 
     include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 }
