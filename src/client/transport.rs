@@ -9,7 +9,7 @@ use grpcio::{
 
 use super::{CallError, Code, Interrupt, Place, proto};
 use crate::limits::{RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN};
-use crate::rpc::{self, methods};
+use crate::rpc::{Encoded, methods, raw};
 
 /// Where `todod` listens unless told otherwise.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";
@@ -181,10 +181,10 @@ impl Client {
     pub async fn call_raw(
         &self,
         path: &'static str,
-        request: &Vec<u8>,
+        request: &Encoded,
         timeout: Duration,
-    ) -> Result<Vec<u8>, CallError> {
-        self.start(&rpc::raw(path), request, CallOption::default().timeout(timeout)).await
+    ) -> Result<Encoded, CallError> {
+        self.start(&raw(path), request, CallOption::default().timeout(timeout)).await
     }
 
     pub(super) fn call_option(&self) -> CallOption {

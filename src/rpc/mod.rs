@@ -17,12 +17,12 @@ pub use convert::{
     add_task, complete_task, delete_task, filter, progress, progress_interval, reopen_task, reset,
     restore_task, revision, synced, task, update_task,
 };
-pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED};
+pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, raw};
 pub use encodings::Encodings;
 pub use json::json;
 pub use page::PageQuery;
 pub use status::{code, status};
-pub use transcode::{Rpc, compact_json, raw};
+pub use transcode::{Rpc, compact_json};
 
 /// The messages of `proto/todo.proto`.
 #[allow(clippy::all, clippy::unwrap_used)]

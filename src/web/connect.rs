@@ -8,15 +8,14 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::time::timeout_at;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::Error;
 use super::events;
 use super::server::Edge;
 use crate::client::{CallError, Code};
 use crate::limits::{CALL_TIMEOUT_DEFAULT, WEB_BODY_BYTES_MAX, WEB_CALL_TIMEOUT_MAX};
-use crate::rpc::{Rpc, methods};
+use crate::rpc::{Encoded, Rpc, methods};
 
 /// Answers a POST below the service's name.
 pub async fn call(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Error> {
@@ -102,7 +101,7 @@ async fn read(headers: &HeaderMap, body: Body, within: Duration) -> Result<Vec<u
 }
 
 /// First strict JSON, then the mapping, which knows the message's fields.
-fn transcode(rpc: &Rpc, body: &[u8]) -> Result<Vec<u8>, Error> {
+fn transcode(rpc: &Rpc, body: &[u8]) -> Result<Encoded, Error> {
     let not_one = |why: String| {
         let why = format!("The body is no request for {} in JSON: {why}", rpc.path);
         Error::from(CallError::new(Code::InvalidArgument, why))
@@ -119,9 +118,9 @@ fn transcode(rpc: &Rpc, body: &[u8]) -> Result<Vec<u8>, Error> {
 async fn ask(
     edge: &Edge,
     rpc: &Rpc,
-    message: Vec<u8>,
+    message: Encoded,
     within: Duration,
-) -> Result<Vec<u8>, CallError> {
+) -> Result<Encoded, CallError> {
     let deadline = Instant::now() + within;
     let Ok(Ok(_permit)) = timeout_at(deadline, edge.calls.acquire()).await else {
         return Err(CallError::new(Code::ResourceExhausted, "Too many calls at once: try again"));

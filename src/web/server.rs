@@ -237,8 +237,7 @@ fn connection(
         let routes = TowerToHyperService::new(router);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(local);
-            let answer = routes.call(request);
-            async move { answer.await }
+            routes.call(request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

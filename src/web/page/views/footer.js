@@ -8,6 +8,7 @@ const count = document.querySelector('.todo-count');
 const found = document.querySelector('.found');
 const footer = document.querySelector('.footer');
 const toolbar = document.querySelector('.toolbar');
+const all = document.querySelector('.all');
 
 export function wireFooter({ onToggleAll, onClear }) {
   toggleAll.addEventListener('change', onToggleAll);
@@ -22,7 +23,9 @@ export function showFooter({ items, open, completed, left, total }, { filter, qu
   setText(count, t('count.left', { count: left }));
   setText(found, query.trim() === '' ? '' : t('list.found', { count: items.length }));
   setText(clear, t('clear-completed', { count: completed.length }));
-  clear.hidden = completed.length === 0;
+  // Among the deleted tasks nothing else is shown that could be completed or cleared.
+  all.hidden = filter === 'deleted';
+  clear.hidden = completed.length === 0 || filter === 'deleted';
   toggleAll.checked = open.length === 0 && completed.length > 0;
   toggleAll.disabled = open.length + completed.length === 0;
   for (const link of document.querySelectorAll('.filters a')) {
