@@ -38,9 +38,11 @@ fn methods() -> Result<String, Box<dyn Error>> {
     let (mut text, mut all) = (String::new(), String::new());
     for file in &parsed.file_descriptors {
         for service in &file.service {
+            let service_name = format!("{}.{}", file.package(), service.name());
+            writeln!(text, "/// The service's name.\npub const SERVICE: &str = {service_name:?};")?;
             for method in &service.method {
                 let name = method.name();
-                let path = format!("/{}.{}/{name}", file.package(), service.name());
+                let path = format!("/{service_name}/{name}");
                 let kind = if method.server_streaming() { "ServerStreaming" } else { "Unary" };
                 let (request, response) =
                     (message(method.input_type()), message(method.output_type()));

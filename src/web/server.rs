@@ -33,6 +33,7 @@ use crate::limits::{
     WEB_EVENT_STREAMS_MAX, WEB_HEADER_BYTES_MAX, WEB_HEADER_TIMEOUT, WEB_HEADERS_MAX,
     WEB_MESSAGE_BYTES_MAX, WEB_STALL_TIMEOUT,
 };
+use crate::rpc::methods;
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]
@@ -167,7 +168,7 @@ fn connections_possible() -> usize {
 
 fn router(edge: Arc<Edge>, guard: Guard) -> Router {
     Router::new()
-        .route("/todo.TodoService/{method}", post(connect::call))
+        .route(&format!("/{}/{{method}}", methods::SERVICE), post(connect::call))
         .route(events::PATH, get(events::events))
         .method_not_allowed_fallback(wrong_method)
         .fallback(page::file)
