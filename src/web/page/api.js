@@ -27,19 +27,30 @@ export function isOwnRequest(requestId) {
 }
 
 export class Api {
+  #live = false;
   #running = 0;
-  #queue = []; // calls that wait for their turn
-  #sleepers = new Set(); // calls that wait to be made again
+  #queue = []; // changes that wait for their turn
+  #sleepers = new Set(); // changes that wait to be sent, again or for the first time
 
-  // Resolves with the answer, or rejects with Refused; while the server is away it waits,
-  // until `given up` says otherwise.
-  async call(method, body, givenUp = () => false) {
+  // Asks once. Rejects with Refused.
+  async read(method, body) {
+    const answer = await attempt(method, body);
+    if (answer instanceof Refused) throw answer;
+    return answer;
+  }
+
+  // Resolves with the answer, or rejects with Refused. It is sent only while the stream is
+  // live, since only then it is known which list is there: `check` throws if it is not the
+  // one that the change was meant for.
+  async change(method, body, check) {
     await this.#turn();
     try {
       for (let delay = RETRY_MS_MIN; ; delay = Math.min(2 * delay, RETRY_MS_MAX)) {
+        while (!this.#live) await this.#sleep();
+        check();
         const answer = await attempt(method, body);
         if (!(answer instanceof Refused)) return answer;
-        if (!AGAIN.has(answer.code) || givenUp()) throw answer;
+        if (!AGAIN.has(answer.code)) throw answer;
         await this.#sleep(delay * (0.5 + Math.random()));
       }
     } finally {
@@ -47,9 +58,10 @@ export class Api {
     }
   }
 
-  // The server is back: whoever waits tries at once.
-  wake() {
-    for (const wake of this.#sleepers) wake();
+  // Whether the stream is live. Once it is, whoever waits tries at once.
+  setLive(live) {
+    this.#live = live;
+    if (live) for (const wake of this.#sleepers) wake();
   }
 
   async #turn() {
@@ -66,14 +78,16 @@ export class Api {
     else this.#running -= 1;
   }
 
+  // Until the stream is live, or for `ms` at most.
   #sleep(ms) {
     return new Promise((resolve) => {
+      let timer;
       const wake = () => {
         clearTimeout(timer);
         this.#sleepers.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, ms);
+      if (ms !== undefined) timer = setTimeout(wake, ms);
       this.#sleepers.add(wake);
     });
   }

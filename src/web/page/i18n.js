@@ -7,6 +7,7 @@ const MESSAGES = { en, ru };
 const SETTING = 'language';
 const listeners = [];
 let language;
+let region; // the language as it is spoken where the reader lives, such as en-GB
 let plural;
 let number;
 
@@ -17,6 +18,7 @@ function preferred() {
 
 function use(tag) {
   language = tag;
+  region = navigator.languages.find((wanted) => wanted.split('-')[0] === tag) ?? tag;
   plural = new Intl.PluralRules(tag);
   number = new Intl.NumberFormat(tag);
   document.documentElement.lang = tag;
@@ -48,12 +50,14 @@ export function t(key, values = {}) {
   });
 }
 
+// HH:MM, which is read the same everywhere.
 export function clock(ms) {
-  return new Intl.DateTimeFormat(language, { timeStyle: 'short' }).format(ms);
+  const format = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+  return new Intl.DateTimeFormat(region, format).format(ms);
 }
 
 export function dateAndTime(iso) {
-  const format = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+  const format = new Intl.DateTimeFormat(region, { dateStyle: 'medium', timeStyle: 'short' });
   return format.format(new Date(iso));
 }
 

@@ -9,6 +9,7 @@ export const TAB_HEARTBEAT_MS = 60_000; // browsers let sleeping tabs run once a
 export const TAB_SILENT_MS_MAX = 200_000; // three heartbeats were missed
 
 export const RENDER_ALL_ROWS_MAX = 200; // longer lists only have the rows near the window
+export const ROW_PX = 52; // how tall a row is thought to be before the first one is measured
 export const OVERSCAN_PX = 800; // rows drawn beyond each edge of the window
 
 export const HIGHLIGHT_MS = 2_000;

@@ -37,6 +37,7 @@ function redraw(what = 'all') {
 }
 
 function draw() {
+  if (drawing === undefined) return;
   const what = drawing;
   drawing = undefined;
   if (what === 'scroll') return list.refresh();
@@ -62,7 +63,7 @@ store.onchanges = (changes) => {
 listen((message) => {
   if (message.type !== 'connection') return store.receive(message);
   connection = message;
-  if (message.state === 'live') api.wake();
+  api.setLive(message.state === 'live');
   redraw();
 });
 
@@ -107,7 +108,13 @@ wireCompose({
   },
   leave: () => list.enter(),
 });
-wireSearch({ changed: () => redraw(), leave: () => list.first() });
+wireSearch({
+  changed: () => redraw(),
+  leave() {
+    draw(); // the first task is the first one that was found
+    list.first();
+  },
+});
 wireFooter({
   onToggleAll: () => actions.toggleAll(selected),
   onClear: () => actions.clearCompleted(selected),

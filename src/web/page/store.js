@@ -4,7 +4,7 @@ import { Overlay } from './overlay.js';
 import { taskFromWire } from './task.js';
 
 // The code with which a change is dropped whose list is no longer there.
-export const LIST_REPLACED = 'list_replaced';
+const LIST_REPLACED = 'list_replaced';
 
 export class Store {
   loaded = false;
@@ -74,17 +74,19 @@ export class Store {
   // Asks the server how the task is now.
   async refresh(key) {
     const { listId } = this;
-    const answer = await this.#api.call('GetTask', { taskId: this.idOf(key) });
+    const answer = await this.#api.read('GetTask', { taskId: this.idOf(key) });
     if (!this.#replaced(listId)) this.#confirm(taskFromWire(answer.task), '');
   }
 
   #send({ method, key, requestId, title, expectedRevision }, listId) {
-    const replaced = () => this.#replaced(listId);
+    const check = () => {
+      if (this.#replaced(listId)) throw new Refused(LIST_REPLACED, '');
+    };
+    check();
+    if (method === 'AddTask') return this.#api.change(method, { title, requestId }, check);
     const taskId = this.idOf(key);
-    if (replaced()) throw new Refused(LIST_REPLACED, '');
-    if (method === 'AddTask') return this.#api.call(method, { title, requestId }, replaced);
     if (taskId === undefined) throw new Refused('not_found', ''); // its AddTask was refused
-    return this.#api.call(method, { taskId, title, requestId, expectedRevision }, replaced);
+    return this.#api.change(method, { taskId, title, requestId, expectedRevision }, check);
   }
 
   // Runs the call after those that were put into its lanes before.

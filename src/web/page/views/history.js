@@ -39,7 +39,7 @@ export class HistoryDialog {
   async #load(id) {
     const request = { taskId: id, pageSize: HISTORY_PAGE_CHANGES, pageToken: this.#pageToken };
     try {
-      const page = await this.#api.call('ListChanges', request, () => true);
+      const page = await this.#api.read('ListChanges', request);
       if (id !== this.#id) return;
       this.#pageToken = page.nextPageToken ?? '';
       note.textContent = '';

@@ -6,9 +6,13 @@ import { TOASTS_MAX } from '../limits.js';
 export class Toasts {
   #region;
   #open = []; // oldest first
+  #before; // what had the focus before a message had it
 
   constructor(region) {
     this.#region = region;
+    region.addEventListener('focusin', ({ relatedTarget }) => {
+      if (!region.contains(relatedTarget)) this.#before = relatedTarget;
+    });
   }
 
   // Shows `text`; `button` names what `run` does. Without `forMs` it stays until dismissed.
@@ -44,7 +48,7 @@ export class Toasts {
     this.#open = this.#open.filter((other) => other !== toast);
     const focused = toast.element.contains(document.activeElement);
     toast.element.remove();
-    if (focused) document.querySelector('.todo-list .toggle, .new-todo').focus();
+    if (focused) (this.#before?.isConnected ? this.#before : document.querySelector('.new-todo')).focus();
   }
 }
 

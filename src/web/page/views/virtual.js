@@ -1,6 +1,6 @@
 // A long list of which only the rows near the window exist. Rows are in the normal flow, as
 // tall as they like; margins stand for the rows that are not there.
-import { OVERSCAN_PX, RENDER_ALL_ROWS_MAX } from '../limits.js';
+import { OVERSCAN_PX, RENDER_ALL_ROWS_MAX, ROW_PX } from '../limits.js';
 
 export class VirtualList {
   #ul;
@@ -8,7 +8,7 @@ export class VirtualList {
   #items = [];
   #rows = new Map(); // key → row that exists
   #heights = new Map(); // key → px, of the rows that have been measured
-  #typical = 0; // px of a row that has not been measured
+  #typical = ROW_PX; // of a row that has not been measured
   #tops = new Float64Array(1); // where each row begins, and in the end the list's height
   #width = 0;
   #everything = false;
@@ -139,7 +139,7 @@ export class VirtualList {
     let changed = false;
     for (const [key, { element }] of this.#rows) {
       const height = element.getBoundingClientRect().height;
-      this.#typical ||= height;
+      if (this.#heights.size === 0) this.#typical = height;
       if (this.#heights.get(key) === height) continue;
       changed ||= height !== (this.#heights.get(key) ?? this.#typical);
       this.#heights.set(key, height);
@@ -152,7 +152,6 @@ export class VirtualList {
     if (width === this.#width) return;
     this.#width = width;
     this.#heights.clear();
-    this.#typical = 0;
   }
 
   // The row at the top of the window, and where it is: what is read should not move
