@@ -14,7 +14,9 @@ use super::error::Error;
 use super::events;
 use super::server::Edge;
 use crate::client::{CallError, Code};
-use crate::limits::{CALL_TIMEOUT_DEFAULT, WEB_BODY_BYTES_MAX, WEB_CALL_TIMEOUT_MAX};
+use crate::limits::{
+    CALL_TIMEOUT_DEFAULT, WEB_BODY_BYTES_MAX, WEB_CALL_TIMEOUT_MAX, WEB_MESSAGE_BYTES_MAX,
+};
 use crate::rpc::{Encoded, Rpc, methods};
 
 /// Answers a POST below the service's name.
@@ -132,6 +134,12 @@ async fn ask(
         Code::DeadlineExceeded => {
             let why = format!("todod did not answer within {within:?}: see Connect-Timeout-Ms");
             CallError::new(Code::DeadlineExceeded, why)
+        }
+        // The transport's words, from before there is a message to look at.
+        Code::ResourceExhausted if failed.message.contains("larger than max") => {
+            let why =
+                format!("The answer has more than {WEB_MESSAGE_BYTES_MAX} bytes: give a pageSize");
+            CallError::new(Code::ResourceExhausted, why)
         }
         _ => failed,
     })
