@@ -34,6 +34,7 @@ missing() {
     pkg-config --exists openssl 2>/dev/null || dpkg -s libssl-dev >/dev/null 2>&1 || echo libssl-dev
     has ccache || echo ccache
     [ "$1" = run ] || find_python >/dev/null || printf '%s\n' python3 python3-venv
+    [ "$1" != tests ] || has curl || echo curl
     [ "$1" != bench ] || has h2load || echo nghttp2-client
 }
 

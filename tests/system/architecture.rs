@@ -22,11 +22,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 8] = [
         &["grpcio", "protobuf", "crossbeam_channel", "futures_util", "futures_executor"],
     ),
     ("cli", &["model", "client"], &["clap", "rustyline", "crossbeam_channel"]),
-    (
-        "web",
-        &["client", "rpc"],
-        &["axum", "hyper", "hyper_util", "serde_json", "tokio", "futures_util"],
-    ),
+    ("web", &["client", "rpc"], &["axum", "hyper", "hyper_util", "tokio", "futures_util"]),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
