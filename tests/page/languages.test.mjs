@@ -6,11 +6,13 @@ import { test } from 'node:test';
 import { connection, open, openTab, person, row, shows, text, until } from './harness/browser.mjs';
 import { root, World } from './harness/world.mjs';
 
-const page_ = join(root, 'src/web/page');
-const { en } = await import(join(page_, 'lang/en.js'));
-const { ru } = await import(join(page_, 'lang/ru.js'));
+const files = join(root, 'src/web/page');
 
-test('both languages say the same things, in all their plural forms', () => {
+test('both languages say the same things, in all their plural forms', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  const load = async () => ({ ...(await import('/lang/en.js')), ...(await import('/lang/ru.js')) });
+  const { en, ru } = await page.evaluate(load);
   assert.deepEqual(Object.keys(ru).sort(), Object.keys(en).sort());
   for (const [tag, messages] of [['en', en], ['ru', ru]]) {
     const forms = new Intl.PluralRules(tag).resolvedOptions().pluralCategories.sort();
@@ -96,11 +98,11 @@ test('without storage the page works, and remembers as long as it lives', async 
 test('every module is loaded ahead, so that none waits for another to name it', async (t) => {
   const world = await World.start(t);
   const page = await open(t, world.url);
-  const html = await readFile(join(page_, 'index.html'), 'utf8');
+  const html = await readFile(join(files, 'index.html'), 'utf8');
   const ahead = [...html.matchAll(/modulepreload" href="([^"]+)"/g)].map(([, href]) => href);
   const loaded = () => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
     .filter((path) => path.endsWith('.js') && path !== '/main.js' && path !== '/worker.js');
   await until(page, () => document.readyState, 'complete');
   assert.deepEqual([...new Set(await page.evaluate(loaded))].sort(), ahead.sort());
-  for (const path of ahead) await readFile(join(page_, path)); // it exists
+  for (const path of ahead) await readFile(join(files, path)); // it exists
 });

@@ -44,7 +44,6 @@ test('what others change is highlighted and read out, what one changes oneself i
   await until(page, () => document.querySelectorAll('.changed').length, 0); // it is brief
   await world.add('one', 'two', 'three');
   await highlighted(['Buy milk', 'one', 'two', 'three']);
-  await text(page, '.announcer', '3 changes by others');
   assert.equal(await page.getAttribute('.announcer', 'role'), 'status');
 });
 
@@ -125,6 +124,36 @@ test('the worker forgets a tab that leaves, until it is heard again', async (t) 
   await world.add('Sleep');
   await until(page, () => window.heard.length, 1);
   assert.deepEqual(await heard(), ['changes']);
+});
+
+test('the worker forgets a tab that crashed', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  // The worker's code in the page itself, where its clock can be set.
+  const heard = await page.evaluate(async () => {
+    const { TAB_HEARTBEAT_MS, TAB_SILENT_MS_MAX } = await import('/limits.js');
+    let now = 0;
+    let sweep;
+    Date.now = () => now;
+    window.setInterval = (run) => { sweep = run; };
+    await import('/worker.js');
+    const ports = [0, 1].map(() => ({ heard: [], postMessage({ type }) { this.heard.push(type); } }));
+    for (const port of ports) {
+      const event = new Event('connect');
+      event.ports = [port];
+      dispatchEvent(event);
+      port.onmessage({ data: 'join' });
+    }
+    while (now <= TAB_SILENT_MS_MAX) {
+      now += TAB_HEARTBEAT_MS;
+      ports[0].onmessage({ data: 'here' }); // the other one has crashed
+    }
+    for (const port of ports) port.heard.length = 0;
+    sweep();
+    for (const port of ports) port.onmessage({ data: 'here' });
+    return ports.map((port) => port.heard.length > 0); // who is new is told the state
+  });
+  assert.deepEqual(heard, [false, true]);
 });
 
 for (const [how, break_] of [
