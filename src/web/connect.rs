@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::edge::Edge;
 use super::error::Error;
 use super::events;
-use super::server::Edge;
 use crate::client::{CallError, Code};
 use crate::limits::{
     CALL_TIMEOUT_DEFAULT, WEB_BODY_BYTES_MAX, WEB_CALL_TIMEOUT_MAX, WEB_MESSAGE_BYTES_MAX,

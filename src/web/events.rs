@@ -15,8 +15,8 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
+use super::edge::Edge;
 use super::error::Error;
-use super::server::Edge;
 use crate::client::{Backoff, CallError, Code, Follower, Mark, Place};
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
 use crate::rpc::compact_json;

@@ -4,11 +4,13 @@
 
 mod connect;
 mod connection;
+mod edge;
 mod error;
 mod events;
 mod guard;
 mod page;
 mod server;
 
+pub use edge::Limits;
 pub use guard::HostName;
-pub use server::{Config, Limits, StartError, Web};
+pub use server::{Config, StartError, Web};

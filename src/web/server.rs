@@ -1,9 +1,7 @@
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -23,15 +21,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
+use super::edge::{Edge, Limits};
 use super::error::Error;
 use super::guard::{self, Guard, HostName, LocalAddress};
 use super::{connect, events, page};
-use crate::client::{CallError, Client, Code};
+use crate::client::{CallError, Code};
 use crate::limits::{
-    CALL_TIMEOUT_DEFAULT, OPEN_FILES_RESERVED, SHUTDOWN_END, SHUTDOWN_GRACE, WATCH_SILENCE_MAX,
-    WEB_ACCEPT_RETRY, WEB_BODY_TIMEOUT, WEB_CALLS_MAX, WEB_COMMENT_INTERVAL, WEB_CONNECTIONS_MAX,
-    WEB_EVENT_STREAMS_MAX, WEB_HEADER_BYTES_MAX, WEB_HEADER_TIMEOUT, WEB_HEADERS_MAX,
-    WEB_MESSAGE_BYTES_MAX, WEB_STALL_TIMEOUT,
+    OPEN_FILES_RESERVED, SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX,
+    WEB_HEADERS_MAX,
 };
 use crate::rpc::methods;
 
@@ -46,32 +43,6 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// How much, and how long. `crate::limits` says why.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    pub connections_max: usize,
-    pub event_streams_max: usize,
-    pub header_timeout: Duration,
-    pub body_timeout: Duration,
-    pub stall_timeout: Duration,
-    pub comment_interval: Duration,
-    pub silence_max: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            connections_max: WEB_CONNECTIONS_MAX,
-            event_streams_max: WEB_EVENT_STREAMS_MAX,
-            header_timeout: WEB_HEADER_TIMEOUT,
-            body_timeout: WEB_BODY_TIMEOUT,
-            stall_timeout: WEB_STALL_TIMEOUT,
-            comment_interval: WEB_COMMENT_INTERVAL,
-            silence_max: WATCH_SILENCE_MAX,
-        }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     // Not named `source`: whoever prints the chain of causes would print it twice.
@@ -83,19 +54,6 @@ pub enum StartError {
     Runtime(io::Error),
     #[error(transparent)]
     Client(#[from] CallError),
-}
-
-/// What all requests share.
-pub struct Edge {
-    /// For calls, on a connection of its own: no stream holds them up.
-    pub caller: Client,
-    /// For streams of events.
-    pub follower: Client,
-    pub calls: Semaphore,
-    pub streams: Arc<Semaphore>,
-    pub limits: Limits,
-    /// Changes once: then streams end.
-    pub stopping: watch::Receiver<bool>,
 }
 
 /// A running edge, on threads of its own.
@@ -116,16 +74,7 @@ impl Web {
         let (stop, stopping) = watch::channel(false);
         let mut limits = config.limits;
         limits.connections_max = limits.connections_max.min(connections_possible());
-        let client =
-            || Client::bounded(&config.server, CALL_TIMEOUT_DEFAULT, WEB_MESSAGE_BYTES_MAX);
-        let edge = Arc::new(Edge {
-            caller: lasting(client()?),
-            follower: lasting(client()?),
-            calls: Semaphore::new(WEB_CALLS_MAX),
-            streams: Arc::new(Semaphore::new(limits.event_streams_max)),
-            limits,
-            stopping: stopping.clone(),
-        });
+        let edge = Arc::new(Edge::new(&config.server, limits, stopping.clone())?);
         let router = router(edge.clone(), Guard { allowed: config.allowed_hosts });
         let runtime = Runtime::new().map_err(StartError::Runtime)?;
         let listener = {
@@ -146,12 +95,6 @@ impl Web {
         let _ = self.runtime.block_on(self.serving);
         self.runtime.shutdown_timeout(SHUTDOWN_END);
     }
-}
-
-/// One of its references is never dropped: see `cli::run`.
-fn lasting(client: Client) -> Client {
-    mem::forget(client.clone());
-    client
 }
 
 /// As many as the open files allow, of which as many as possible are asked for.
