@@ -73,6 +73,19 @@ test('a lost stream is resumed: reconnecting at first, offline if it lasts, noth
   await text(page, '.announcer', '3 changes by others'); // resumed: no snapshot would tell
 });
 
+test('a change that got lost in the stream is noticed with the next one', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two'] });
+  const proxy = await Proxy.start(t, world.url);
+  const page = await open(t, proxy.url);
+  await shows(page, ['one', 'two']);
+  proxy.swallow();
+  await world.todo('done', '1');
+  await world.todo('done', '2');
+  await completed(page, ['one', 'two']);
+  await connection(page, 'live');
+  assert.equal(proxy.eventsEver, 2); // it began anew, with a snapshot
+});
+
 test('another list in the place of the old one is shown, and gets no change meant for the old', async (t) => {
   const world = await World.start(t, { titles: ['old one', 'old two'] });
   const page = await open(t, world.url);

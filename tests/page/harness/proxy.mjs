@@ -1,11 +1,13 @@
-// A proxy before todo-web that can count, hold, refuse and lose what passes.
+// A proxy before todo-web that can count, hold, refuse, swallow and lose what passes.
 import { once } from 'node:events';
 import http from 'node:http';
+import { Transform } from 'node:stream';
 
 export class Proxy {
   events = 0; // streams that are open
   eventsEver = 0;
   #rules = [];
+  #swallow = false;
   #sockets = new Set();
   #server;
   #target;
@@ -76,6 +78,11 @@ export class Proxy {
     });
   }
 
+  // The next change never reaches the stream.
+  swallow() {
+    this.#swallow = true;
+  }
+
   #rule(method, before, instead) {
     const rule = { path: `/todo.TodoService/${method}`, before, instead };
     this.#rules.push(rule);
@@ -105,11 +112,22 @@ export class Proxy {
       if (response.destroyed) return;
       response.writeHead(upstream.statusCode, upstream.headers);
       if (before) response.end(await complete(upstream));
-      else upstream.pipe(response);
+      else upstream.pipe(this.#sieve()).pipe(response);
     });
     onward.once('error', () => response.destroy());
     response.once('close', () => onward.destroy());
     request.pipe(onward);
+  }
+
+  // Each event is a chunk of its own.
+  #sieve() {
+    return new Transform({
+      transform: (chunk, _, pass) => {
+        const lost = this.#swallow && chunk.includes('event: updates');
+        if (lost) this.#swallow = false;
+        pass(null, lost ? undefined : chunk);
+      },
+    });
   }
 }
 
