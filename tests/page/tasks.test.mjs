@@ -120,6 +120,26 @@ test('a deleted task comes back with Undo, and from the deleted tasks', async (t
   assert.deepEqual(await listed(world), ['Call mum']);
 });
 
+test('a message with Undo goes after a while, but not while the pointer or the focus is on it', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, world.url);
+  const over = () => page.evaluate(() => window.undoTimeIsOver());
+  await row(page, 'Buy milk').hover();
+  await row(page, 'Buy milk').locator('.destroy').click();
+  await page.hover('.toast');
+  assert.equal(await over(), 0);
+  await page.focus('.toast .act');
+  await page.mouse.move(0, 0);
+  assert.equal(await over(), 0);
+  await page.focus('.new-todo');
+  await until(page, () => window.undoTimeIsOver(), 1);
+  await page.waitForSelector('.toast', { state: 'detached' });
+  await page.keyboard.press('Escape');
+  await page.focus('.filters .selected');
+  await page.keyboard.press('u'); // the key still does it
+  await shows(page, ['Buy milk']);
+});
+
 test('which tasks are shown is in the address, and the back button leads back', async (t) => {
   const world = await World.start(t, { titles: ['open', 'done', 'gone'] });
   await world.todo('done', '2');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 
-export const WAIT_MS_MAX = 15_000;
+export const WAIT_MS_MAX = 30_000;
 
 let launched;
 
@@ -25,10 +25,36 @@ after(async () => {
   if (launched) await (await launched).close();
 });
 
+// How long a message with Undo stays (limits.js). On a busy machine a test may take longer
+// to press it, so such a timer only runs out when the test calls undoTimeIsOver().
+const UNDO_MS = 10_000;
+
+function holdUndoTimers(heldMs) {
+  const { setTimeout, clearTimeout } = window;
+  const held = new Map();
+  window.setTimeout = (run, ms, ...rest) => {
+    if (ms !== heldMs) return setTimeout(run, ms, ...rest);
+    const timer = setTimeout(() => {}, 0);
+    held.set(timer, run);
+    return timer;
+  };
+  window.clearTimeout = (timer) => {
+    held.delete(timer);
+    clearTimeout(timer);
+  };
+  window.undoTimeIsOver = () => {
+    const runs = [...held.values()];
+    held.clear();
+    for (const run of runs) run();
+    return runs.length;
+  };
+}
+
 // A browser of its own for the test: nothing is shared with other tests' tabs.
 export async function person(t, options = {}) {
   const context = await (await browser()).newContext({ locale: 'en-GB', ...options });
   context.setDefaultTimeout(WAIT_MS_MAX);
+  await context.addInitScript(holdUndoTimers, UNDO_MS);
   t.after(() => context.close());
   return context;
 }
