@@ -97,9 +97,10 @@ impl Connection {
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The next piece of a body without a length; `None` at its end.
+    /// The next piece of a body without a length; `None` at its end, which is said.
     fn chunk(&mut self) -> Option<String> {
-        let size = usize::from_str_radix(&self.line(), 16).unwrap_or(0);
+        let line = self.line();
+        let size = usize::from_str_radix(&line, 16).expect("an end, not a break");
         let mut chunk = vec![0; size];
         self.0.read_exact(&mut chunk).unwrap();
         self.line();

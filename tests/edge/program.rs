@@ -219,10 +219,11 @@ fn timeless(line: &str) -> String {
     for word in line.split(' ') {
         let is_time = word.contains("20") && word.matches(':').count() >= 2;
         let is_random = word.split([':', '"', ',', '}']).any(|part| part.len() == 32);
-        words.push(match (is_time, is_random) {
-            (true, _) => "TIME".to_owned(),
-            (_, true) => "ID".to_owned(),
-            _ => word.to_owned(),
+        // An id may look like a time.
+        words.push(match (is_random, is_time) {
+            (true, _) => "ID".to_owned(),
+            (false, true) => "TIME".to_owned(),
+            (false, false) => word.to_owned(),
         });
     }
     words.join(" ")
