@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds todo, starts a todod with a data directory of its own, and opens the REPL
-# on it; the server stops with the REPL. If a server answers already, only opens a REPL.
+# Builds todo, starts a todod with a data directory of its own and a todo-web, and opens
+# the REPL; the servers stop with the REPL. If a todod answers already, it is used.
 #
-#   TODO_RUN_DIR     the data directory (default: todo-run in the user's data directory)
-#   TODO_RUN_LISTEN  the address (default: 127.0.0.1:50051)
+#   TODO_RUN_DIR         the data directory (default: todo-run in the user's data directory)
+#   TODO_RUN_LISTEN      the address (default: 127.0.0.1:50051)
+#   TODO_RUN_WEB_LISTEN  the page's address (default: 127.0.0.1:8080)
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
@@ -19,8 +20,11 @@ fi
 
 dir=$(realpath -m "${TODO_RUN_DIR:-${XDG_DATA_HOME:-${HOME:?}/.local/share}/todo-run}")
 address=${TODO_RUN_LISTEN:-127.0.0.1:50051}
+web_address=${TODO_RUN_WEB_LISTEN:-127.0.0.1:8080}
 log=$dir/todod.log
+web_log=$dir/todo-web.log
 server='' # the process ids of what this script started
+web=''
 repl=''
 terminal=$(stty -g 2>/dev/null) || terminal=''
 
@@ -31,40 +35,57 @@ answers() {
     [ "$status" -eq 0 ] || [ "$status" -eq 3 ] # 3: it answers that there is no task 1
 }
 
-# Sets $server and $address, or returns 1 if todod ended instead.
-start() {
-    local pipe ready line failed=0
+# `launch LOG PROGRAM...` sets $pid and $said, where it listens, or returns 1 if the
+# program ended instead.
+launch() {
+    local pipe ready line program_log=$1 failed=0
+    shift
     pipe=$(mktemp -d)
     mkfifo "$pipe/stdout"
     # In a session of its own, Ctrl-C at the REPL and a closed terminal pass it by.
-    setsid "$target/release/todod" --listen "$address" --data-dir "$dir" \
-        </dev/null >"$pipe/stdout" 2>>"$log" {lock}>&- &
-    server=$!
+    setsid "$@" </dev/null >"$pipe/stdout" 2>>"$program_log" {lock}>&- &
+    pid=$!
     exec {ready}<"$pipe/stdout"
     rm -r "$pipe"
     while IFS= read -r -t "$start_seconds_max" -u "$ready" line || { failed=$? && false; }; do
         if [[ $line == 'listening on '* ]]; then
-            address=${line#listening on } # $ready stays open: todod's stdout must not break
+            said=${line#listening on } # $ready stays open: its stdout must not break
             return
         fi
     done
-    if [ "$failed" -gt 128 ]; then # the time is up; else it is the end of todod's output
-        fail "todod was not ready after $start_seconds_max seconds; see $log"
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" || true
+    if [ "$failed" -gt 128 ]; then # the time is up; else it is the end of its output
+        fail "${1##*/} was not ready after $start_seconds_max seconds; see $program_log"
     fi
-    kill "$server" 2>/dev/null || true
-    wait "$server" || true
-    server=''
     return 1
+}
+
+# Sets $server and $address, or returns 1.
+start() {
+    launch "$log" "$target/release/todod" --listen "$address" --data-dir "$dir" || return
+    server=$pid
+    address=$said
+}
+
+# Sets $web and $page, or returns 1.
+start_web() {
+    launch "$web_log" "$target/release/todo-web" --listen "$1" --server "$address" || return
+    web=$pid
+    page=$said
 }
 
 # Stops what this script started, and nothing else.
 # shellcheck disable=SC2317 # the EXIT trap calls it
 stop() {
     trap '' HUP TERM
-    trap - INT # a second Ctrl-C stops the waiting; todod ends all the same
+    trap - INT # a second Ctrl-C stops the waiting; the servers end all the same
     if [ -n "$repl" ] && kill "$repl" 2>/dev/null; then
         wait "$repl" || true
         [ -z "$terminal" ] || stty "$terminal" 2>/dev/null || true
+    fi
+    if [ -n "$web" ] && kill "$web" 2>/dev/null; then
+        wait "$web" || true
     fi
     if [ -n "$server" ] && kill "$server" 2>/dev/null; then
         wait "$server" || true
@@ -91,6 +112,14 @@ elif answers; then
 else
     tail -n 10 "$log" >&2
     fail "todod did not start; the above are the last lines of $log"
+fi
+if start_web "$web_address"; then
+    say "The page is at $page: open it in a browser."
+elif start_web "${web_address%:*}:0"; then
+    say "$web_address is taken, so the page is at $page: open it in a browser."
+else
+    tail -n 10 "$web_log" >&2
+    say "There is no page: todo-web did not start. The above are the last lines of $web_log"
 fi
 exec {lock}>&-
 

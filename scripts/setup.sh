@@ -25,6 +25,9 @@ find_python() {
     return 1
 }
 
+# The browser of the page's tests.
+export TODO_TEST_CHROMIUM=${TODO_TEST_CHROMIUM:-/usr/bin/chromium}
+
 # Prints the Debian packages that are missing for `run`, `tests` or `bench`.
 missing() {
     has cmake || echo cmake
@@ -34,6 +37,9 @@ missing() {
     pkg-config --exists openssl 2>/dev/null || dpkg -s libssl-dev >/dev/null 2>&1 || echo libssl-dev
     has ccache || echo ccache
     [ "$1" = run ] || find_python >/dev/null || printf '%s\n' python3 python3-venv
+    [ "$1" != tests ] || has curl || echo curl
+    [ "$1" != tests ] || { has node && has npm; } || printf '%s\n' nodejs npm
+    [ "$1" != tests ] || [ -x "$TODO_TEST_CHROMIUM" ] || echo chromium
     [ "$1" != bench ] || has h2load || echo nghttp2-client
 }
 
@@ -50,6 +56,16 @@ make_venv() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
         --only-binary=:all: --requirement "$root/tests/neutral/requirements.txt"
     cp "$root/tests/neutral/requirements.txt" "$venv/made-from.txt" # last: marks it complete
+}
+
+# What drives the browser in the page's tests, installed anew when its lock file changes.
+install_page_tests() {
+    local dir=$root/tests/page
+    if ! cmp -s "$dir/package-lock.json" "$dir/node_modules/made-from.json"; then
+        say "Installing what the page's tests need in $dir/node_modules"
+        (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --silent) >&2
+        cp "$dir/package-lock.json" "$dir/node_modules/made-from.json" # last: marks it complete
+    fi
 }
 
 # `set_up run`: what a build needs. `set_up tests`, `set_up bench`: what those need, too.

@@ -13,6 +13,7 @@ fi
 
 make_venv # of the neutral client
 export TODO_TEST_PYTHON=$venv/bin/python
+install_page_tests
 
 cargo fmt --check
 cargo clippy --release --all-targets --locked -- -D warnings
@@ -23,3 +24,4 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     cargo test --release --locked
 fi
+CARGO_TARGET_DIR=$target node --test --test-reporter=spec tests/page/*.test.mjs

@@ -1,5 +1,5 @@
 //! A shared task list: durable, ordered, live. The library behind `todod`, the
-//! daemon, and `todo`, its REPL and shell client. ARCHITECTURE.md has the map.
+//! daemon, `todo`, its REPL and shell client, and `todo-web`, its page. ARCHITECTURE.md has the map.
 
 pub mod cli;
 pub mod client;
@@ -9,3 +9,5 @@ pub mod rpc;
 pub mod server;
 pub mod state;
 pub mod store;
+#[cfg(feature = "web")]
+pub mod web;

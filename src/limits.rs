@@ -168,6 +168,44 @@ pub const RECONNECT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// and at most this long.
 pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
+/// todo-web: connections at once,
+pub const WEB_CONNECTIONS_MAX: usize = 2_048;
+/// and of these such as follow the list. Each is a call to `todod`, on one connection.
+pub const WEB_EVENT_STREAMS_MAX: usize = 900;
+/// Calls to `todod` at once; one more waits for its turn.
+pub const WEB_CALLS_MAX: usize = 32;
+/// How long a call may take if the browser asks for another time: 30 s at most.
+pub const WEB_CALL_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a message that todo-web takes from `todod`, at most: as gRPC's default.
+pub const WEB_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a request's line and headers, at most,
+pub const WEB_HEADER_BYTES_MAX: usize = 32 * 1024;
+/// its headers,
+pub const WEB_HEADERS_MAX: usize = 100;
+/// and bytes of its body.
+pub const WEB_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a request's headers may take from when the connection is free for it: so a
+/// connection that is not used closes, too.
+pub const WEB_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request's body may take.
+pub const WEB_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A browser that takes nothing for this long, while there is something for it, is cut off.
+pub const WEB_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that is open and silent is probed after this long, and this often.
+pub const WEB_KEEPALIVE: Duration = Duration::from_secs(20);
+/// A stream of events says something at least this often, so that whoever stands between
+/// does not take it for dead.
+pub const WEB_COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+/// How long a browser waits before it asks for the stream of events again,
+pub const WEB_RETRY: Duration = Duration::from_secs(1);
+/// and where there are too many.
+pub const WEB_RETRY_FULL: Duration = Duration::from_secs(10);
+/// When no connection can be accepted, for lack of open files, the next try is this much
+/// later.
+pub const WEB_ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long `todo web` waits for an answer.
+pub const WEB_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Bytes of a line that `todo` reads from a pipe, at most.
 pub const INPUT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Tasks that the REPL offers for completion: the newest.
@@ -198,6 +236,12 @@ const _: () = assert!(COMPACTION_STEP <= HISTORY_READ_MAX);
 const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > TURN_COMMANDS_MAX);
 const _: () = assert!(HISTORY_REVISIONS_DEFAULT <= HISTORY_REVISIONS_MAX_DEFAULT);
 const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);
+// There is room for calls and pages beside the streams, and each stream is a call.
+const _: () = assert!(WEB_EVENT_STREAMS_MAX < WEB_CONNECTIONS_MAX);
+const _: () = assert!(WEB_EVENT_STREAMS_MAX < CALLS_PER_CONNECTION_MAX as usize);
+// A title of characters that JSON writes as two escapes of 6 bytes each.
+const _: () = assert!(TITLE_CHARS_MAX * 12 + 1024 < WEB_BODY_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + PACKED_BYTES_MAX < WEB_MESSAGE_BYTES_MAX);
 // Slow is not lost.
 const _: () = assert!(WATCH_SILENCE_MAX.as_millis() >= 3 * WATCH_PROGRESS_INTERVAL.as_millis());
 const _: () =

@@ -8,6 +8,9 @@ use jiff::SignedDuration;
 use crate::client::{DEFAULT_SERVER, proto::Filter};
 use crate::limits::{CALL_TIMEOUT_DEFAULT, CALL_TIMEOUT_MAX};
 
+/// Where todo-web listens unless told otherwise.
+const DEFAULT_PAGE: &str = "http://127.0.0.1:8080";
+
 /// A shared task list, live: without a command, an interactive session.
 #[derive(Debug, Parser)]
 #[command(name = "todo", version, after_help = EXIT_CODES)]
@@ -74,6 +77,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// Print the changes that were made, of one task or of all
     History(HistoryArgs),
+    /// Open the page in the browser
+    Web(WebArgs),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -250,13 +255,50 @@ pub struct HistoryArgs {
     pub to: Option<i64>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WebArgs {
+    /// Where todo-web is
+    #[arg(long, env = "TODO_WEB", default_value = DEFAULT_PAGE, value_parser = page_url)]
+    pub url: PageUrl,
+}
+
+/// The address of a page: `http://HOST[:PORT]`, maybe with a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageUrl {
+    pub text: String,
+    /// `HOST:PORT`.
+    pub authority: String,
+    /// Whether it is encrypted.
+    pub is_https: bool,
+}
+
+fn page_url(text: &str) -> Result<PageUrl, String> {
+    let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => return Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    let default_port = if is_https { ":443" } else { ":80" };
+    let authority = format!("{host}{}", if has_port { "" } else { default_port });
+    // Also what may stand in a line of output, and in JSON.
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"\\<>@".contains(c));
+    match server(&authority) {
+        Ok(authority) if is_plain => Ok(PageUrl { text: text.to_owned(), authority, is_https }),
+        _ => Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
+    }
+}
+
 /// Revisions count from 0, before the first change.
 fn revision() -> clap::builder::RangedI64ValueParser<i64> {
     value_parser!(i64).range(0..)
 }
 
+/// An address of a server, as options have it: HOST:PORT or unix:PATH.
+///
 /// The transport would take port 99999 for 34463, and look up a name without a port.
-fn server(text: &str) -> Result<String, String> {
+pub fn server(text: &str) -> Result<String, String> {
     let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
     let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty()
@@ -328,6 +370,31 @@ mod tests {
         }
         for text in ["", "nonsense", ":1", "a:", "a:0", "a:99999", " a:1", "http://a:1", "unix:"] {
             assert!(server(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn page_urls() {
+        for (text, authority) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+            ("http://[::1]", "[::1]:80"),
+            ("https://list.example.org/tasks#/active", "list.example.org:443"),
+        ] {
+            assert_eq!(page_url(text).unwrap().authority, authority, "{text}");
+        }
+        for text in [
+            "",
+            "list",
+            "http://",
+            "http://:80",
+            "ftp://a",
+            "http://a:b",
+            "http://a b",
+            "http://a/\"",
+            "http://me@a",
+        ] {
+            assert!(page_url(text).is_err(), "{text}");
         }
     }
 

@@ -9,7 +9,7 @@ mod render;
 mod repl;
 mod state_file;
 
-pub use args::{Cli, Command};
+pub use args::{Cli, Command, server};
 pub use exit::Exit;
 
 use std::mem;

@@ -37,6 +37,7 @@ pub struct Place {
 
 /// Follows a watch through its streams, and proves that no change is missing, comes
 /// twice or comes out of order.
+#[derive(Clone)]
 pub(super) struct Sequence {
     /// All changes are sent, so their revisions are consecutive.
     is_any: bool,

@@ -11,7 +11,7 @@ use super::{CallError, Code, Interrupt, Place, proto};
 use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
-use crate::rpc::methods;
+use crate::rpc::{Encoded, methods, raw};
 
 /// Where `todod` listens unless told otherwise.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";
@@ -33,6 +33,25 @@ impl Client {
     /// `server`: `HOST:PORT` or `unix:PATH`. Calls take `timeout` at most. Connects
     /// nothing yet. Fails if the system has no random bytes.
     pub fn new(server: &str, timeout: Duration) -> Result<Client, CallError> {
+        // The seed's server sends the whole list in one message.
+        Client::connect(server, timeout, -1)
+    }
+
+    /// The same, for who does not trust the server to send little: messages of more than
+    /// `message_bytes_max` are refused (RESOURCE_EXHAUSTED).
+    pub fn bounded(
+        server: &str,
+        timeout: Duration,
+        message_bytes_max: usize,
+    ) -> Result<Client, CallError> {
+        Client::connect(server, timeout, i32::try_from(message_bytes_max).unwrap_or(i32::MAX))
+    }
+
+    fn connect(
+        server: &str,
+        timeout: Duration,
+        message_bytes_max: i32,
+    ) -> Result<Client, CallError> {
         let mut random = [0; 12];
         getrandom::fill(&mut random)
             .map_err(|e| CallError::new(Code::Internal, format!("no random bytes: {e}")))?;
@@ -50,8 +69,7 @@ impl Client {
             // connections that are pinged more often than every 5 minutes.
             .keepalive_time(CLIENT_KEEPALIVE_TIME)
             .keepalive_timeout(KEEPALIVE_TIMEOUT)
-            // The seed's server sends the whole list in one message.
-            .max_receive_message_len(-1)
+            .max_receive_message_len(message_bytes_max)
             .connect(server);
         Ok(Client {
             grpc: grpcio::Client::new(channel),
@@ -164,6 +182,16 @@ impl Client {
         let page = self.start(&methods::GET_TASKS, &first, option).await?;
         let place = Place { list_id: page.list_id, revision: page.revision };
         Ok(Some(place).filter(|place| !place.list_id.is_empty()))
+    }
+
+    /// One unary call whose messages are bytes, made once, without blocking.
+    pub async fn call_raw(
+        &self,
+        path: &'static str,
+        request: &Encoded,
+        timeout: Duration,
+    ) -> Result<Encoded, CallError> {
+        self.start(&raw(path), request, CallOption::default().timeout(timeout)).await
     }
 
     pub(super) fn call_option(&self) -> CallOption {

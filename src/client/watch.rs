@@ -5,18 +5,12 @@ use std::time::{Duration, Instant};
 use std::{io, iter, mem};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use futures_util::StreamExt;
-use grpcio::{CallOption, ClientSStreamReceiver};
 
 use super::sequence::Sequence;
+use super::stream::{self, Ask, Stream};
 use super::waiter::{Cut, Waiter};
-use super::{CallError, Client, Code, Mark, Place, proto};
-use crate::limits::{
-    PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN, RECONNECT_BACKOFF_MAX,
-    RECONNECT_BACKOFF_MIN, UPDATES_PER_MESSAGE_MAX, WATCH_EVENTS_MAX, WATCH_PROGRESS_INTERVAL,
-    WATCH_SILENCE_MAX,
-};
-use crate::rpc::methods::WATCH_TASKS;
+use super::{Backoff, CallError, Client, Code, Mark, Place, proto};
+use crate::limits::{WATCH_EVENTS_MAX, WATCH_PROGRESS_INTERVAL, WATCH_SILENCE_MAX};
 
 /// What to watch, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,14 +127,6 @@ struct Run {
     is_connected: bool,
 }
 
-/// One call.
-struct Stream {
-    updates: ClientSStreamReceiver<proto::TaskUpdate>,
-    is_todod: bool,
-    /// Known already, while there is more to read.
-    end: Option<grpcio::Error>,
-}
-
 /// Why there is no more of a stream.
 enum End {
     Lost(CallError),
@@ -156,13 +142,13 @@ impl From<CallError> for End {
 
 impl Run {
     fn run(mut self) {
-        let mut backoff = RECONNECT_BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         let mut said_lost = false;
         loop {
             self.is_connected = false;
             let Err(End::Lost(lost)) = self.stream() else { return };
             if self.is_connected {
-                (backoff, said_lost) = (RECONNECT_BACKOFF_MIN, false);
+                (backoff, said_lost) = (Backoff::default(), false);
             }
             // History that is gone is no end for who makes do with the list as it is.
             let is_gone = lost.code == Code::OutOfRange && self.may_snapshot();
@@ -175,10 +161,9 @@ impl Run {
                 return;
             }
             said_lost = true;
-            if !self.waiter.sleep(jittered(backoff)) {
+            if !self.waiter.sleep(backoff.next_wait()) {
                 return;
             }
-            backoff = (backoff * 2).min(RECONNECT_BACKOFF_MAX);
         }
     }
 
@@ -190,16 +175,12 @@ impl Run {
         let here = self.waiter.block_on(None, here).map_err(|_| End::Unwanted)??;
         let is_todod = here.is_some();
         self.locate(here)?;
-        let (grpc, request) = (&self.client.grpc, self.request());
-        let updates = grpc
-            .server_streaming(&WATCH_TASKS, &request, CallOption::default())
-            .map_err(|e| self.failed(&e))?;
+        let mut stream = Stream::open(&self.client, &self.ask())?;
         if !is_todod {
             self.connected(false)?;
         }
-        let mut stream = Stream { updates, is_todod, end: None };
         loop {
-            let update = self.next(&mut stream)?;
+            let update = self.next(&mut stream, is_todod)?;
             self.take(update, is_todod)?;
         }
     }
@@ -225,18 +206,12 @@ impl Run {
         Ok(())
     }
 
-    fn request(&self) -> proto::WatchTasksRequest {
-        let place = self.sequence.place.clone();
-        let interval = i32::try_from(self.options.progress.as_millis()).unwrap_or(i32::MAX);
-        proto::WatchTasksRequest {
-            after_revision: place.as_ref().map(|place| place.revision),
-            list_id: place.map(|place| place.list_id).unwrap_or_default(),
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            filter: self.options.filter,
+            after: self.sequence.place.as_ref(),
             snapshot: self.may_snapshot(),
-            progress_interval_ms: interval
-                .clamp(PROGRESS_INTERVAL_MS_MIN, PROGRESS_INTERVAL_MS_MAX),
-            max_updates_per_message: UPDATES_PER_MESSAGE_MAX as i32,
-            filter: self.options.filter.into(),
-            ..Default::default()
+            progress: self.options.progress,
         }
     }
 
@@ -249,27 +224,12 @@ impl Run {
     }
 
     /// The next message. `todod` is never silent for long.
-    fn next(&self, stream: &mut Stream) -> Result<proto::TaskUpdate, End> {
-        loop {
-            let deadline = stream.is_todod.then(|| Instant::now() + self.silence_max);
-            match self.waiter.block_on(deadline, stream.updates.next()) {
-                Ok(Some(Ok(update))) => return Ok(update),
-                // The transport tells of the end as soon as it knows, ahead of the
-                // messages that came before it: those are still there to read.
-                Ok(Some(Err(e))) if stream.end.is_none() => stream.end = Some(e),
-                Ok(Some(Err(e))) => return Err(self.failed(&e).into()),
-                // A watch has no end of its own; a server that ends it is going away.
-                Ok(None) => {
-                    let went_away = || self.lost(Code::Unavailable, "ended the watch");
-                    let end = stream.end.as_ref();
-                    return Err(end.map_or_else(went_away, |e| self.failed(e)).into());
-                }
-                Err(Cut::Late) => {
-                    let why = format!("said nothing for {:?}", self.silence_max);
-                    return Err(self.lost(Code::Unavailable, &why).into());
-                }
-                Err(Cut::Stopped) => return Err(End::Unwanted),
-            }
+    fn next(&self, stream: &mut Stream, is_todod: bool) -> Result<proto::TaskUpdate, End> {
+        let deadline = is_todod.then(|| Instant::now() + self.silence_max);
+        match self.waiter.block_on(deadline, stream.next()) {
+            Ok(next) => Ok(next?),
+            Err(Cut::Late) => Err(stream::silent(&self.client, self.silence_max).into()),
+            Err(Cut::Stopped) => Err(End::Unwanted),
         }
     }
 
@@ -278,9 +238,7 @@ impl Run {
         let more = mem::take(&mut update.more);
         for update in iter::once(update).chain(more) {
             if is_todod {
-                self.check(&update).map_err(|why| {
-                    self.lost(Code::Internal, &format!("broke the order of the watch: {why}"))
-                })?;
+                self.check(&update).map_err(|why| stream::disordered(&self.client, &why))?;
                 self.connected(true)?;
             }
             self.tell(WatchEvent::Update(update))?;
@@ -308,23 +266,6 @@ impl Run {
     fn tell(&self, event: WatchEvent) -> Result<(), End> {
         self.events.send(event).map_err(|_| End::Unwanted)
     }
-
-    fn lost(&self, code: Code, why: &str) -> CallError {
-        CallError::new(code, format!("{} {why}", self.client.server()))
-    }
-
-    fn failed(&self, error: &grpcio::Error) -> CallError {
-        CallError::of(error, WATCH_TASKS.name, self.client.server())
-    }
-}
-
-/// Between half of it and all: so that the clients of a server that comes back do not
-/// all come at once.
-fn jittered(backoff: Duration) -> Duration {
-    let mut random = [0];
-    // Without random bytes there is no jitter, which is no reason to stop.
-    let _ = getrandom::fill(&mut random);
-    backoff.mul_f64(0.5 + f64::from(random[0]) / 512.0)
 }
 
 #[cfg(test)]

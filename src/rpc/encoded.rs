@@ -1,4 +1,6 @@
-use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, pb_de};
+use std::io::Read;
+
+use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType, pb_de};
 use protobuf::Message;
 
 use super::methods::{GET_TASKS, LIST_CHANGES, WATCH_TASKS};
@@ -17,7 +19,7 @@ impl Encoded {
     }
 
     /// A message that is encoded already.
-    pub(super) fn from_bytes(bytes: Vec<u8>) -> Encoded {
+    pub fn from_bytes(bytes: Vec<u8>) -> Encoded {
         Encoded(GrpcSlice::from(bytes))
     }
 
@@ -26,15 +28,23 @@ impl Encoded {
     }
 }
 
-const ENCODED: Marshaller<Encoded> = Marshaller { ser: share, de: refuse };
+const ENCODED: Marshaller<Encoded> = Marshaller { ser: share, de: read };
 
 fn share(message: &Encoded, slice: &mut GrpcSlice) -> grpcio::Result<()> {
     *slice = message.0.clone();
     Ok(())
 }
 
-fn refuse(_: MessageReader) -> grpcio::Result<Encoded> {
-    Err(Error::Codec("an encoded message is for sending only".into()))
+fn read(mut reader: MessageReader) -> grpcio::Result<Encoded> {
+    let mut bytes = Vec::with_capacity(reader.len());
+    // From memory to memory.
+    reader.read_to_end(&mut bytes).map_err(|e| Error::Codec(Box::new(e)))?;
+    Ok(Encoded::from_bytes(bytes))
+}
+
+/// A unary method of whatever types, as bytes.
+pub const fn raw(path: &'static str) -> Method<Encoded, Encoded> {
+    Method { ty: MethodType::Unary, name: path, req_mar: ENCODED, resp_mar: ENCODED }
 }
 
 /// A method that answers with messages that are encoded already.

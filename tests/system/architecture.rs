@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// Each folder of `src/`, what of ours it may use, and which crates only it, and
 /// those beside it in this table, may use.
-const LAYERS: [(&str, &[&str], &[&str]); 7] = [
+const LAYERS: [(&str, &[&str], &[&str]); 8] = [
     ("model", &[], &["imbl"]),
     ("store", &["model"], &["rusqlite"]),
     ("state", &["model", "store"], &["crossbeam_channel"]),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 7] = [
         &["grpcio", "protobuf", "crossbeam_channel", "futures_util", "futures_executor"],
     ),
     ("cli", &["model", "client"], &["clap", "rustyline", "crossbeam_channel"]),
+    ("web", &["client", "rpc"], &["axum", "hyper", "hyper_util", "tokio", "futures_util"]),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

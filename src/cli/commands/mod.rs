@@ -7,6 +7,7 @@ mod history;
 mod list;
 mod wait;
 mod watch;
+mod web;
 
 use std::io;
 
@@ -43,6 +44,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Watch(args) => watch::run(args, session),
         Command::Wait(args) => wait::run(args, session),
         Command::History(args) => history::run(args, session),
+        Command::Web(args) => web::run(&args.url, session),
         Command::Completions { shell } => completions(*shell, session.out),
     }?;
     session.out.flush()?;

@@ -121,6 +121,7 @@ mod tests {
               watch [OPTIONS]                           Print changes as they happen
               wait ID [OPTIONS]                         Wait until a task is completed, or deleted, or changed
               history [ID] [--from REV] [--to REV]      Print the changes that were made, of one task or of all
+              web [--url URL]                           Open the page in the browser
               completions SHELL                         Print the completion script of a shell
               help [COMMAND]                            List the commands, or explain one
               exit                                      Leave

@@ -1,0 +1,162 @@
+// What a person can do to the list, and what they are told about it.
+import { Refused } from './api.js';
+import { t } from './i18n.js';
+import { UNDO_MS, UNDOABLE_MAX } from './limits.js';
+import { excerpt, titleFault } from './task.js';
+
+const INVERSE = {
+  CompleteTask: 'ReopenTask',
+  ReopenTask: 'CompleteTask',
+  DeleteTask: 'RestoreTask',
+};
+const DONE = { CompleteTask: 'done.completed', ReopenTask: 'done.reopened', DeleteTask: 'done.cleared' };
+
+export class Actions {
+  #store;
+  #toasts;
+  #undoable = []; // the newest last: { method, keys, listId, toast }
+
+  constructor(store, toasts) {
+    this.#store = store;
+    this.#toasts = toasts;
+  }
+
+  // Returns whether the title may be sent; if not, says why. `refused` gets the title back.
+  add(text, refused) {
+    const title = text.trim();
+    if (title === '' || !this.#checked(title)) return false;
+    this.#change('AddTask', undefined, title, { title }).then((ok) => ok || refused(title));
+    return true;
+  }
+
+  toggle({ key, title, completed, deleted }) {
+    if (!deleted) this.#change(completed ? 'ReopenTask' : 'CompleteTask', key, title);
+  }
+
+  remove({ key, title }) {
+    this.#change('DeleteTask', key, title);
+    this.#offerUndo('DeleteTask', [key], t('done.deleted', { title: excerpt(title) }));
+  }
+
+  restore({ key, title }) {
+    this.#change('RestoreTask', key, title);
+  }
+
+  // `base` is the task as it was when the editing began. Returns whether the text was
+  // taken; an empty one deletes the task.
+  edit(base, text) {
+    const title = text.trim();
+    if (title === base.title) return true;
+    if (title === '') this.remove(base);
+    else if (!this.#checked(title)) return false;
+    else this.#edit(base, title);
+    return true;
+  }
+
+  // Completes the open tasks or, if there are none, reopens the completed ones.
+  toggleAll({ open, completed }) {
+    const [method, tasks] = open.length > 0 ? ['CompleteTask', open] : ['ReopenTask', completed];
+    this.#changeAll(method, tasks);
+  }
+
+  clearCompleted({ completed }) {
+    this.#changeAll('DeleteTask', completed);
+  }
+
+  // Takes back the newest deletion, or change of many tasks, that can still be taken back.
+  undo() {
+    const newest = this.#undoable.at(-1);
+    if (newest) this.#takeBack(newest);
+    return newest !== undefined;
+  }
+
+  // Nobody's change is overwritten unseen: if the title is not the one that was edited any
+  // more, the person decides. Other changes of the task do not matter.
+  async #edit(base, title) {
+    const { key } = base;
+    for (;;) {
+      const now = this.#store.task(key);
+      if (!now) return;
+      if (now.title !== base.title) return this.#conflict(base, title);
+      try {
+        return await this.#store.change('UpdateTask', key, {
+          title,
+          expectedRevision: now.pending ? undefined : now.revision,
+        });
+      } catch (error) {
+        if (error.code !== 'aborted') return this.#refused(error, 'UpdateTask', base.title);
+        await this.#store.refresh(key);
+      }
+    }
+  }
+
+  #conflict({ key, title: old }, title) {
+    this.#toasts.show({
+      text: t('refused.conflict', { title: excerpt(old) }),
+      alert: true,
+      button: t('refused.keep-mine'),
+      run: () => this.#change('UpdateTask', key, title, { title }),
+    });
+  }
+
+  #checked(title) {
+    const fault = titleFault(title);
+    if (fault) this.#toasts.show({ text: t(fault), alert: true });
+    return !fault;
+  }
+
+  // Resolves with whether it was done.
+  async #change(method, key, title, extra) {
+    try {
+      await this.#store.change(method, key, extra);
+      return true;
+    } catch (error) {
+      this.#refused(error, method, title);
+      return false;
+    }
+  }
+
+  async #changeAll(method, tasks) {
+    if (tasks.length === 0) return;
+    const keys = tasks.map(({ key }) => key);
+    this.#offerUndo(method, keys, t(DONE[method], { count: keys.length }));
+    await this.#changeKeys(method, keys);
+  }
+
+  async #changeKeys(method, keys) {
+    const results = await Promise.allSettled(keys.map((key) => this.#store.change(method, key)));
+    const failed = results.filter(({ reason }) => reason);
+    if (failed.length === 0) return;
+    const why = because(failed[0].reason);
+    this.#toasts.show({ text: t('refused.many', { count: failed.length, why }), alert: true });
+  }
+
+  #offerUndo(method, keys, text) {
+    const entry = { method, keys, listId: this.#store.listId };
+    entry.toast = this.#toasts.show({
+      text,
+      button: t('toast.undo'),
+      run: () => this.#takeBack(entry),
+      forMs: UNDO_MS,
+    });
+    this.#undoable = [...this.#undoable, entry].slice(-UNDOABLE_MAX);
+  }
+
+  #takeBack(entry) {
+    this.#undoable = this.#undoable.filter((other) => other !== entry);
+    entry.toast.close();
+    if (entry.listId === this.#store.listId) this.#changeKeys(INVERSE[entry.method], entry.keys);
+  }
+
+  #refused(error, method, title) {
+    const why = because(error);
+    this.#toasts.show({ text: t(`refused.${method}`, { title: excerpt(title), why }), alert: true });
+  }
+}
+
+function because(error) {
+  if (!(error instanceof Refused)) throw error;
+  const known = ['not_found', 'failed_precondition', 'resource_exhausted', 'list_replaced'];
+  const key = known.includes(error.code) ? error.code : 'other';
+  return t(`why.${key}`, { message: error.message });
+}

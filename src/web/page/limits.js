@@ -1,0 +1,20 @@
+// The numbers that several files must agree on, and those worth finding in one place.
+
+export const CALL_TIMEOUT_MS = 10_000; // then the same call is made again
+export const CALLS_AT_ONCE_MAX = 4; // a browser has six connections to a host, one is the stream's
+export const RETRY_MS_MIN = 250;
+export const RETRY_MS_MAX = 5_000;
+
+export const TAB_HEARTBEAT_MS = 60_000; // browsers let sleeping tabs run once a minute
+export const TAB_SILENT_MS_MAX = 200_000; // three heartbeats were missed
+
+export const RENDER_ALL_ROWS_MAX = 200; // longer lists only have the rows near the window
+export const ROW_PX = 52; // how tall a row is thought to be before the first one is measured
+export const OVERSCAN_PX = 800; // rows drawn beyond each edge of the window
+
+export const HIGHLIGHT_MS = 2_000;
+export const ANNOUNCE_MS = 700; // changes by others within this time are told together
+export const UNDO_MS = 10_000; // how long the toast stays; the key works for longer
+export const UNDOABLE_MAX = 100;
+export const TOASTS_MAX = 3;
+export const HISTORY_PAGE_CHANGES = 200;

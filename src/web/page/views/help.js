@@ -1,0 +1,54 @@
+// The shortcuts, as the table of keys.js has them.
+import { onLanguage, t } from '../i18n.js';
+import { setSingleKeys, SHORTCUTS, singleKeysOn } from '../keys.js';
+
+const dialog = document.querySelector('dialog.help');
+const body = dialog.querySelector('tbody');
+const single = dialog.querySelector('.single-keys');
+
+export function openHelp() {
+  dialog.showModal();
+}
+
+export function wireHelp() {
+  document.querySelector('.help-open').addEventListener('click', openHelp);
+  single.checked = singleKeysOn();
+  single.addEventListener('change', () => {
+    setSingleKeys(single.checked);
+    fill();
+  });
+  fill();
+  onLanguage(fill);
+  for (const each of document.querySelectorAll('dialog')) closeWith(each);
+}
+
+function fill() {
+  body.replaceChildren(...SHORTCUTS.map(({ does, keys = [], onRow = [], native = [] }) => {
+    const row = document.createElement('tr');
+    const what = document.createElement('th');
+    what.scope = 'row';
+    what.textContent = t(`does.${does}`);
+    const which = document.createElement('td');
+    for (const key of [...keys, ...onRow, ...native]) which.append(keycap(key), ' ');
+    row.append(what, which);
+    return row;
+  }));
+}
+
+const SIGNS = { ArrowDown: '↓', ArrowUp: '↑' };
+const NAMED = new Set(['Space', 'Enter', 'Escape', 'Delete', 'Home', 'End']);
+
+function keycap(key) {
+  const cap = document.createElement('kbd');
+  cap.textContent = NAMED.has(key) ? t(`key.${key}`) : SIGNS[key] ?? key;
+  if (key.length === 1 && !singleKeysOn()) cap.className = 'off';
+  return cap;
+}
+
+// A click beside the window closes it, too.
+function closeWith(dialog) {
+  dialog.querySelector('.close').addEventListener('click', () => dialog.close());
+  dialog.addEventListener('click', ({ target }) => {
+    if (target === dialog) dialog.close();
+  });
+}

@@ -1,0 +1,82 @@
+// What happened to one task, oldest first, in a window that stays up to date.
+import { dateAndTime, t } from '../i18n.js';
+import { HISTORY_PAGE_CHANGES } from '../limits.js';
+
+const dialog = document.querySelector('dialog.history');
+const heading = dialog.querySelector('.history-task');
+const list = dialog.querySelector('.history-changes');
+const note = dialog.querySelector('.history-note');
+const more = dialog.querySelector('.history-more');
+
+export class HistoryDialog {
+  #api;
+  #id; // of the task that is shown
+  #pageToken;
+
+  constructor(api) {
+    this.#api = api;
+    more.addEventListener('click', () => this.#load(this.#id));
+  }
+
+  open({ id, title }) {
+    if (id === undefined) return; // nothing has happened to it yet
+    this.#id = id;
+    this.#pageToken = '';
+    heading.textContent = title;
+    list.replaceChildren();
+    note.textContent = t('history.loading');
+    more.hidden = true;
+    dialog.showModal();
+    this.#load(id);
+  }
+
+  // A change that was just made.
+  changed(change) {
+    if (!dialog.open || change.task.id !== this.#id || this.#pageToken) return;
+    this.#append([change]);
+  }
+
+  async #load(id) {
+    const request = { taskId: id, pageSize: HISTORY_PAGE_CHANGES, pageToken: this.#pageToken };
+    try {
+      const page = await this.#api.read('ListChanges', request);
+      if (id !== this.#id) return;
+      this.#pageToken = page.nextPageToken ?? '';
+      note.textContent = '';
+      more.hidden = this.#pageToken === '';
+      const changes = page.changes ?? [];
+      if (changes[0]?.action !== 'ADDED' && list.childElementCount === 0) {
+        note.textContent = t('history.forgotten');
+      }
+      this.#append(changes);
+    } catch (error) {
+      note.textContent = t('history.failed', { message: error.message });
+    }
+  }
+
+  #append(changes) {
+    for (const { action, revision, task } of changes) {
+      const last = list.lastElementChild;
+      if (last && Number(last.dataset.revision) >= Number(revision)) continue;
+      list.append(entry(action, revision, task));
+    }
+  }
+}
+
+function entry(action, revision, task) {
+  const li = document.createElement('li');
+  li.dataset.revision = revision;
+  const what = document.createElement('strong');
+  what.textContent = t(`history.${action}`);
+  const when = document.createElement('time');
+  when.dateTime = task.updatedAt;
+  when.textContent = dateAndTime(task.updatedAt);
+  li.append(what, when);
+  if (action === 'ADDED' || action === 'UPDATED') {
+    const title = document.createElement('span');
+    title.dir = 'auto';
+    title.textContent = task.title;
+    li.append(title);
+  }
+  return li;
+}

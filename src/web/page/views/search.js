@@ -1,0 +1,25 @@
+// Search as you type, over the tasks that are loaded.
+
+const field = document.querySelector('.search');
+
+export function wireSearch({ changed, leave }) {
+  field.addEventListener('input', changed);
+  field.addEventListener('keydown', (event) => {
+    if (event.isComposing || !['Enter', 'Escape'].includes(event.key)) return;
+    if (event.key === 'Escape' && field.value !== '') {
+      field.value = '';
+      changed();
+    }
+    event.preventDefault();
+    leave();
+  });
+}
+
+export function query() {
+  return field.value;
+}
+
+export function focusSearch() {
+  field.focus();
+  field.select();
+}

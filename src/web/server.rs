@@ -1,0 +1,197 @@
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::connection::Connection;
+use super::edge::{Edge, Limits};
+use super::error::Error;
+use super::guard::{self, Guard, HostName, LocalAddress};
+use super::{connect, events, page};
+use crate::client::{CallError, Code};
+use crate::limits::{
+    OPEN_FILES_RESERVED, SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX,
+    WEB_HEADERS_MAX,
+};
+use crate::rpc::methods;
+
+/// What to serve, and where.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Where `todod` is: `HOST:PORT` or `unix:PATH`.
+    pub server: String,
+    /// Host names that are allowed beside loopback's and the address itself.
+    pub allowed_hosts: Vec<HostName>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    // Not named `source`: whoever prints the chain of causes would print it twice.
+    #[error(
+        "cannot listen on {address}: {reason}; if something listens there stop it, or give another --listen"
+    )]
+    Bind { address: SocketAddr, reason: io::Error },
+    #[error("cannot start the threads: {0}")]
+    Runtime(io::Error),
+    #[error(transparent)]
+    Client(#[from] CallError),
+}
+
+/// A running edge, on threads of its own.
+pub struct Web {
+    runtime: Runtime,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+impl Web {
+    /// Listens. Whether `todod` is there shows later, and may change.
+    pub fn start(config: Config) -> Result<Web, StartError> {
+        let refused = |reason| StartError::Bind { address: config.listen, reason };
+        let listener = TcpListener::bind(config.listen).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let (stop, stopping) = watch::channel(false);
+        let mut limits = config.limits;
+        limits.connections_max = limits.connections_max.min(connections_possible());
+        let edge = Arc::new(Edge::new(&config.server, limits, stopping.clone())?);
+        let router = router(edge.clone(), Guard { allowed: config.allowed_hosts });
+        let runtime = Runtime::new().map_err(StartError::Runtime)?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(refused)?
+        };
+        let serving = runtime.spawn(serve(listener, router, edge.limits.clone(), stopping));
+        Ok(Web { runtime, address, stop, serving })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it in order: nothing new, streams end, calls have a while.
+    pub fn shutdown(self) {
+        let _ = self.stop.send(true);
+        let _ = self.runtime.block_on(self.serving);
+        self.runtime.shutdown_timeout(SHUTDOWN_END);
+    }
+}
+
+/// As many as the open files allow, of which as many as possible are asked for.
+fn connections_possible() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::warn!("the limit of open files cannot be raised: {e}");
+    }
+    let files = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    files.saturating_sub(OPEN_FILES_RESERVED)
+}
+
+fn router(edge: Arc<Edge>, guard: Guard) -> Router {
+    Router::new()
+        .route(&format!("/{}/{{method}}", methods::SERVICE), post(connect::call))
+        .route(events::PATH, get(events::events))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(page::file)
+        .layer(from_fn_with_state(Arc::new(guard), guard::check))
+        .with_state(edge)
+}
+
+async fn wrong_method() -> Error {
+    let why = "The events are for GET, and the methods of the service for POST";
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, why)
+}
+
+/// Accepts until it is told to stop, then waits for what is under way, but not for long.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let free = Arc::new(Semaphore::new(limits.connections_max));
+    let open = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.changed() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => match free.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    let one = connection(stream, router.clone(), &limits, open.watcher(), permit);
+                    tokio::spawn(one);
+                }
+                Err(_) => turn_away(stream),
+            },
+            Err(e) => {
+                // No more files, or a connection that is gone before it came.
+                log::warn!("cannot accept a connection: {e}");
+                sleep(WEB_ACCEPT_RETRY).await;
+            }
+        }
+    }
+    drop(listener);
+    let _ = timeout(SHUTDOWN_GRACE, open.shutdown()).await;
+}
+
+/// Says why, if that takes no waiting.
+fn turn_away(stream: TcpStream) {
+    let said = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
+          X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n\
+          Too many connections at once: try again later\n";
+    let _ = stream.into_std().and_then(|mut stream| stream.write(said));
+}
+
+/// One connection, to its end.
+fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: &Limits,
+    watcher: Watcher,
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> + use<> {
+    let limits = limits.clone();
+    async move {
+        let Ok(local) = stream.local_addr() else { return };
+        let Ok(stream) = Connection::new(stream, limits.stall_timeout) else { return };
+        let local = LocalAddress(local.ip());
+        let routes = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(local);
+            routes.call(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_header_size(WEB_HEADER_BYTES_MAX)
+            .max_headers(WEB_HEADERS_MAX)
+            .max_buf_size(WEB_HEADER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        // Whatever ends it is the browser's affair, which knows.
+        let _: Result<(), hyper::Error> = watcher.watch(connection).await;
+        drop(permit);
+    }
+}

@@ -1,0 +1,146 @@
+// A proxy before todo-web that can count, hold, refuse, swallow and lose what passes.
+import { once } from 'node:events';
+import http from 'node:http';
+import { Transform } from 'node:stream';
+
+export class Proxy {
+  events = 0; // streams that are open
+  eventsEver = 0;
+  #rules = [];
+  #swallow = false;
+  #sockets = new Set();
+  #server;
+  #target;
+  #port;
+
+  static async start(t, target) {
+    const proxy = new Proxy();
+    proxy.#target = new URL(target);
+    await proxy.up();
+    t.after(() => proxy.down());
+    return proxy;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  async up() {
+    this.#server = http.createServer((request, response) => this.#serve(request, response));
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    this.#server.listen(this.#port ?? 0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    this.#port = this.#server.address().port;
+  }
+
+  // Every connection breaks, and no new one is taken.
+  async down() {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  // The next call of the method is answered by todod, but the answer waits for release().
+  hold(method) {
+    let release;
+    const released = new Promise((resolve) => {
+      release = resolve;
+    });
+    const rule = this.#rule(method, async (upstream) => {
+      await upstream.complete;
+      rule.answer();
+      await released;
+    });
+    const answered = new Promise((resolve) => {
+      rule.answer = resolve;
+    });
+    return { answered, release };
+  }
+
+  // The next call of the method does its work, but the answer is lost.
+  lose(method) {
+    this.#rule(method, async (upstream, response) => {
+      await upstream.complete;
+      response.destroy();
+    });
+  }
+
+  // The next call of the method never gets to todod.
+  refuse(method, status, answer) {
+    this.#rule(method, undefined, (response) => {
+      response.writeHead(status, { 'Content-Type': 'application/json' });
+      response.end(JSON.stringify(answer));
+    });
+  }
+
+  // The next change never reaches the stream.
+  swallow() {
+    this.#swallow = true;
+  }
+
+  #rule(method, before, instead) {
+    const rule = { path: `/todo.TodoService/${method}`, before, instead };
+    this.#rules.push(rule);
+    return rule;
+  }
+
+  #serve(request, response) {
+    const { pathname } = new URL(request.url, this.#target);
+    const at = this.#rules.findIndex(({ path }) => path === pathname);
+    const [rule] = at < 0 ? [] : this.#rules.splice(at, 1);
+    if (pathname === '/events') {
+      this.events += 1;
+      this.eventsEver += 1;
+      response.once('close', () => {
+        this.events -= 1;
+      });
+    }
+    if (rule?.instead) return rule.instead(response);
+    this.#pass(request, response, rule?.before);
+  }
+
+  #pass(request, response, before) {
+    const { hostname, port } = this.#target;
+    const { method, url: path, headers } = request;
+    const onward = http.request({ hostname, port, method, path, headers }, async (upstream) => {
+      if (before) await before({ complete: complete(upstream) }, response);
+      if (response.destroyed) return;
+      response.writeHead(upstream.statusCode, upstream.headers);
+      if (before) response.end(await complete(upstream));
+      else upstream.pipe(this.#sieve()).pipe(response);
+    });
+    onward.once('error', () => response.destroy());
+    response.once('close', () => onward.destroy());
+    request.pipe(onward);
+  }
+
+  // Each event is a chunk of its own.
+  #sieve() {
+    return new Transform({
+      transform: (chunk, _, pass) => {
+        const lost = this.#swallow && chunk.includes('event: updates');
+        if (lost) this.#swallow = false;
+        pass(null, lost ? undefined : chunk);
+      },
+    });
+  }
+}
+
+const bodies = new WeakMap();
+
+// The whole body, read once.
+function complete(upstream) {
+  if (!bodies.has(upstream)) {
+    bodies.set(upstream, (async () => {
+      const parts = [];
+      for await (const part of upstream) parts.push(part);
+      return Buffer.concat(parts);
+    })());
+  }
+  return bodies.get(upstream);
+}

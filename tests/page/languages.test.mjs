@@ -1,0 +1,108 @@
+// English and Russian.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { connection, open, openTab, person, row, shows, text, until } from './harness/browser.mjs';
+import { root, World } from './harness/world.mjs';
+
+const files = join(root, 'src/web/page');
+
+test('both languages say the same things, in all their plural forms', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  const load = async () => ({ ...(await import('/lang/en.js')), ...(await import('/lang/ru.js')) });
+  const { en, ru } = await page.evaluate(load);
+  assert.deepEqual(Object.keys(ru).sort(), Object.keys(en).sort());
+  for (const [tag, messages] of [['en', en], ['ru', ru]]) {
+    const forms = new Intl.PluralRules(tag).resolvedOptions().pluralCategories.sort();
+    for (const [key, message] of Object.entries(messages)) {
+      if (typeof message !== 'string') assert.deepEqual(Object.keys(message).sort(), forms, `${tag} ${key}`);
+    }
+  }
+  const values = (message) => [...new Set(JSON.stringify(message).match(/\{\w+\}/g))].sort();
+  for (const key of Object.keys(en)) assert.deepEqual(values(ru[key]), values(en[key]), key);
+});
+
+test('the browser\'s language is the page\'s', async (t) => {
+  const world = await World.start(t);
+  for (const [locale, lang, empty] of [
+    ['ru-RU', 'ru', 'Дел пока нет. Запишите первую задачу выше.'],
+    ['en-US', 'en', 'Nothing to do yet. Write down the first task above.'],
+    ['fi-FI', 'en', 'Nothing to do yet. Write down the first task above.'],
+  ]) {
+    const page = await open(t, world.url, { locale });
+    await text(page, '.empty', empty);
+    assert.equal(await page.getAttribute('html', 'lang'), lang);
+  }
+});
+
+test('the switch changes everything that is said, and is remembered', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const context = await person(t);
+  const page = await openTab(t, context, world.url);
+  await text(page, '.todo-count', '1 task left');
+  await page.click('.languages [lang=ru]');
+  await text(page, '.todo-count', 'осталась 1 задача');
+  await text(page, '.connection-state', 'На связи');
+  await text(page, '.filters .selected', 'Все');
+  assert.equal(await page.getAttribute('.new-todo', 'placeholder'), 'Что нужно сделать?');
+  assert.equal(await page.getAttribute('.destroy', 'aria-label'), 'Удалить');
+  assert.equal(await page.getAttribute('html', 'lang'), 'ru');
+  assert.equal(await page.getAttribute('.languages [lang=ru]', 'aria-pressed'), 'true');
+  const again = await openTab(t, context, world.url);
+  await text(again, '.todo-count', 'осталась 1 задача');
+  await again.click('.languages [lang=en]');
+  await text(again, '.todo-count', '1 task left');
+});
+
+test('plurals are right in both languages', async (t) => {
+  const world = await World.start(t);
+  const [english, russian] = [await open(t, world.url), await open(t, world.url, { locale: 'ru' })];
+  let count = 0;
+  for (const [n, left, ru] of [
+    [1, '1 task left', 'осталась 1 задача'],
+    [2, '2 tasks left', 'осталось 2 задачи'],
+    [5, '5 tasks left', 'осталось 5 задач'],
+    [11, '11 tasks left', 'осталось 11 задач'],
+    [21, '21 tasks left', 'осталась 21 задача'],
+    [112, '112 tasks left', 'осталось 112 задач'],
+    [1001, '1,001 tasks left', 'осталась 1\u00a0001 задача'],
+  ]) {
+    await world.add(...Array.from({ length: n - count }, (_, i) => `task ${i}`));
+    count = n;
+    await text(english, '.todo-count', left);
+    await text(russian, '.todo-count', ru);
+  }
+});
+
+test('without storage the page works, and remembers as long as it lives', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const context = await person(t);
+  await context.addInitScript(() => {
+    Object.defineProperty(window, 'localStorage', {
+      get() {
+        throw new DOMException('forbidden', 'SecurityError');
+      },
+    });
+  });
+  const page = await openTab(t, context, world.url);
+  await shows(page, ['Buy milk']);
+  await page.click('.languages [lang=ru]');
+  await text(page, '.todo-count', 'осталась 1 задача');
+  await row(page, 'Buy milk').locator('.toggle').click();
+  await text(page, '.todo-count', 'осталось 0 задач');
+  await connection(page, 'live');
+});
+
+test('every module is loaded ahead, so that none waits for another to name it', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  const html = await readFile(join(files, 'index.html'), 'utf8');
+  const ahead = [...html.matchAll(/modulepreload" href="([^"]+)"/g)].map(([, href]) => href);
+  const loaded = () => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
+    .filter((path) => path.endsWith('.js') && path !== '/main.js' && path !== '/worker.js');
+  await until(page, () => document.readyState, 'complete');
+  assert.deepEqual([...new Set(await page.evaluate(loaded))].sort(), ahead.sort());
+  for (const path of ahead) await readFile(join(files, path)); // it exists
+});

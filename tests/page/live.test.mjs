@@ -1,0 +1,182 @@
+// Several people, tabs and programs on one list.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { add, completed, connection, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
+import { Proxy } from './harness/proxy.mjs';
+import { World } from './harness/world.mjs';
+
+test('two pages and a REPL see each other', async (t) => {
+  const world = await World.start(t);
+  const [anna, boris] = [await open(t, world.url), await open(t, world.url)];
+  const repl = world.repl();
+  await add(anna, 'from Anna');
+  await shows(boris, ['from Anna']);
+  await settled(anna);
+  repl.type('add from the REPL');
+  for (const page of [anna, boris]) await shows(page, ['from Anna', 'from the REPL']);
+  await row(boris, 'from Anna').locator('.toggle').click();
+  await completed(anna, ['from Anna']);
+  await settled(boris);
+  repl.type('list');
+  await repl.saw('completed  from Anna');
+  repl.type('edit 2 changed in the REPL');
+  for (const page of [anna, boris]) await shows(page, ['from Anna', 'changed in the REPL']);
+});
+
+test('what others change is highlighted and read out, what one changes oneself is not', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const page = await open(t, world.url);
+  await page.evaluate(() => {
+    window.highlighted = [];
+    new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        if (target.matches('li.changed')) window.highlighted.push(target.querySelector('label').textContent);
+      }
+    }).observe(document.querySelector('.todo-list'), { subtree: true, attributeFilter: ['class'] });
+  });
+  const highlighted = (wanted) => until(page, () => [...new Set(window.highlighted)], wanted);
+  await row(page, 'Read a book').locator('.toggle').click();
+  await settled(page);
+  await world.todo('done', '1');
+  await completed(page, ['Buy milk', 'Read a book']);
+  await highlighted(['Buy milk']);
+  await text(page, '.announcer', 'Others completed “\u2068Buy milk\u2069”');
+  await until(page, () => document.querySelectorAll('.changed').length, 0); // it is brief
+  await world.add('one', 'two', 'three');
+  await highlighted(['Buy milk', 'one', 'two', 'three']);
+  assert.equal(await page.getAttribute('.announcer', 'role'), 'status');
+});
+
+test('the focus stays with the task while others change what is around it', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
+  const page = await open(t, world.url);
+  await row(page, 'two').locator('.toggle').focus();
+  await world.todo('rm', '1');
+  await shows(page, ['two', 'three']);
+  await focusIs(page, 'two: toggle');
+  await world.todo('rm', '2');
+  await shows(page, ['three']);
+  await focusIs(page, 'three: toggle');
+});
+
+test('a title that is being edited stays as typed while others change the list', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two'] });
+  const page = await open(t, `${world.url}/#/active`);
+  await row(page, 'two').locator('label').dblclick();
+  await page.fill('.edit', 'half a sen');
+  await world.todo('rm', '1');
+  await world.todo('done', '2');
+  await world.add('three');
+  await shows(page, ['two', 'three']);
+  assert.equal(await page.inputValue('.edit'), 'half a sen');
+  await focusIs(page, 'two: edit');
+  await page.press('.edit', 'Enter');
+  await shows(page, ['three']); // it is completed, and so is not shown any more
+  await until(page, () => location.hash, '#/active');
+});
+
+test('the tabs of a browser share one stream, which outlives the first of them', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, world.url);
+  const context = await person(t);
+  const tabs = [];
+  for (let n = 0; n < 8; n += 1) tabs.push(await openTab(t, context, proxy.url)); // HTTP/1.1 would allow six
+  for (const tab of tabs) await shows(tab, ['Buy milk']);
+  assert.equal(proxy.eventsEver, 1);
+  const [first, second, third] = tabs;
+  await first.close();
+  await add(second, 'Read a book');
+  await shows(third, ['Buy milk', 'Read a book']);
+  await until(third, () => document.querySelectorAll('.changed').length, 0);
+  await world.add('Call mum');
+  for (const tab of [second, third]) await shows(tab, ['Buy milk', 'Read a book', 'Call mum']);
+  await third.reload();
+  await shows(third, ['Buy milk', 'Read a book', 'Call mum']);
+  assert.equal(proxy.eventsEver, 1);
+  assert.equal(proxy.events, 1);
+});
+
+test('the worker forgets a tab that leaves, until it is heard again', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const context = await person(t);
+  const page = await openTab(t, context, world.url);
+  const heard = () => page.evaluate(() => window.heard.splice(0).map(({ type }) => type));
+  await page.evaluate(() => {
+    const worker = new SharedWorker('/worker.js', { type: 'module', name: 'todo' });
+    window.port = worker.port;
+    window.heard = [];
+    worker.port.onmessage = ({ data }) => window.heard.push(data);
+    worker.port.postMessage('join');
+  });
+  await until(page, () => window.heard.length, 2);
+  assert.deepEqual(await heard(), ['list', 'connection']);
+  await world.add('Read a book');
+  await until(page, () => window.heard.length, 1);
+  assert.deepEqual(await heard(), ['changes']);
+  await page.evaluate(() => window.port.postMessage('leave'));
+  await world.add('Call mum');
+  await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
+  assert.deepEqual(await heard(), []);
+  await page.evaluate(() => window.port.postMessage('here'));
+  await until(page, () => window.heard.length, 2);
+  assert.deepEqual(await heard(), ['list', 'connection']);
+  await page.evaluate(() => window.port.postMessage('here'));
+  await world.add('Sleep');
+  await until(page, () => window.heard.length, 1);
+  assert.deepEqual(await heard(), ['changes']);
+});
+
+test('the worker forgets a tab that crashed', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  // The worker's code in the page itself, where its clock can be set.
+  const heard = await page.evaluate(async () => {
+    const { TAB_HEARTBEAT_MS, TAB_SILENT_MS_MAX } = await import('/limits.js');
+    let now = 0;
+    let sweep;
+    Date.now = () => now;
+    window.setInterval = (run) => { sweep = run; };
+    await import('/worker.js');
+    const ports = [0, 1].map(() => ({ heard: [], postMessage({ type }) { this.heard.push(type); } }));
+    for (const port of ports) {
+      const event = new Event('connect');
+      event.ports = [port];
+      dispatchEvent(event);
+      port.onmessage({ data: 'join' });
+    }
+    while (now <= TAB_SILENT_MS_MAX) {
+      now += TAB_HEARTBEAT_MS;
+      ports[0].onmessage({ data: 'here' }); // the other one has crashed
+    }
+    for (const port of ports) port.heard.length = 0;
+    sweep();
+    for (const port of ports) port.onmessage({ data: 'here' });
+    return ports.map((port) => port.heard.length > 0); // who is new is told the state
+  });
+  assert.deepEqual(heard, [false, true]);
+});
+
+for (const [how, break_] of [
+  ['are missing', () => { delete window.SharedWorker; }],
+  ['are forbidden', () => { window.SharedWorker = class { constructor() { throw new DOMException('no', 'SecurityError'); } }; }],
+  ['do not start', () => {
+    const Real = window.SharedWorker;
+    window.SharedWorker = class { constructor(_, options) { return new Real('/missing.js', options); } };
+  }],
+]) {
+  test(`where shared workers ${how} the page has a stream of its own`, async (t) => {
+    const world = await World.start(t, { titles: ['Buy milk'] });
+    const proxy = await Proxy.start(t, world.url);
+    const context = await person(t);
+    await context.addInitScript(break_);
+    const page = await openTab(t, context, proxy.url);
+    await shows(page, ['Buy milk']);
+    assert.equal(proxy.events, 1);
+    await world.add('Read a book');
+    await shows(page, ['Buy milk', 'Read a book']);
+    await proxy.down();
+    await connection(page, 'reconnecting');
+    await proxy.up();
+    await connection(page, 'live');
+  });
+}

@@ -1,0 +1,262 @@
+// What one person can do to the list.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { add, completed, focusIs, open, row, settled, shows, text, until } from './harness/browser.mjs';
+import { World } from './harness/world.mjs';
+
+async function listed(world, ...options) {
+  const lines = (await world.todo('list', '--json', ...options)).trim().split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line).title);
+}
+
+test('a new list is a field to write into, and what is written is on the server', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  await text(page, '.empty', 'Nothing to do yet. Write down the first task above.');
+  await focusIs(page, 'new-todo');
+  assert.equal(await page.isVisible('.footer'), false);
+  await add(page, '  Buy milk ');
+  await add(page, '   ');
+  await add(page, 'Water the plants');
+  await shows(page, ['Buy milk', 'Water the plants']);
+  assert.equal(await page.inputValue('.new-todo'), '');
+  await settled(page);
+  assert.deepEqual(await listed(world), ['Buy milk', 'Water the plants']);
+  await page.reload();
+  await shows(page, ['Buy milk', 'Water the plants']);
+});
+
+test('the parts have the names of the TodoMVC convention', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
+  await world.todo('done', '2');
+  const page = await open(t, world.url);
+  await shows(page, ['Buy milk', 'Read a book']);
+  const names = [
+    '.new-todo', '.main', '.main .toggle-all', '.main .todo-list', '.todo-list li .toggle',
+    '.todo-list li label', '.todo-list li .destroy', '.todo-list li.completed', '.footer',
+    '.footer .todo-count', '.footer .filters a.selected', '.footer .clear-completed',
+  ];
+  for (const name of names) assert.ok(await page.locator(name).count() > 0, name);
+  await page.dblclick('.todo-list label');
+  await page.waitForSelector('.todo-list li.editing .edit');
+});
+
+test('a task is completed and opened again', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const page = await open(t, world.url);
+  await row(page, 'Buy milk').locator('.toggle').click();
+  await completed(page, ['Buy milk']);
+  await text(page, '.todo-count', '1 task left');
+  await settled(page);
+  assert.deepEqual(await listed(world, '--completed'), ['Buy milk']);
+  await row(page, 'Buy milk').locator('.toggle').click();
+  await completed(page, []);
+  await settled(page);
+  assert.deepEqual(await listed(world, '--open'), ['Buy milk', 'Read a book']);
+});
+
+test('a title is edited in place: Enter and leaving save, Escape does not, empty deletes', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
+  const page = await open(t, world.url);
+  const edit = async (title, words) => {
+    await row(page, title).locator('label').dblclick();
+    await page.fill('.edit', words);
+  };
+  await edit('one', ' uno ');
+  await page.press('.edit', 'Enter');
+  await shows(page, ['uno', 'two', 'three']);
+  await focusIs(page, 'uno: toggle');
+
+  await edit('two', 'dos');
+  await page.focus('.search');
+  await shows(page, ['uno', 'dos', 'three']);
+
+  await edit('three', 'tres');
+  await page.press('.edit', 'Escape');
+  await shows(page, ['uno', 'dos', 'three']);
+  assert.equal(await page.locator('.edit').count(), 0);
+
+  await edit('dos', '');
+  await page.press('.edit', 'Enter');
+  await shows(page, ['uno', 'three']);
+  await settled(page);
+  assert.deepEqual(await listed(world), ['uno', 'three']);
+
+  await row(page, 'uno').hover();
+  await row(page, 'uno').locator('.edit-open').click();
+  assert.equal(await page.inputValue('.edit'), 'uno');
+});
+
+test('a deleted task comes back with Undo, and from the deleted tasks', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Read a book', 'Call mum'] });
+  const page = await open(t, world.url);
+  const remove = async (title) => {
+    await row(page, title).hover();
+    await row(page, title).locator('.destroy').click();
+  };
+  await remove('Read a book');
+  await shows(page, ['Buy milk', 'Call mum']);
+  await text(page, '.toast p', 'Deleted “\u2068Read a book\u2069”');
+  await focusIs(page, 'Call mum: toggle'); // its neighbour
+  await page.click('.toast .act');
+  await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
+  assert.equal(await page.locator('.toast').count(), 0);
+
+  await remove('Call mum');
+  await focusIs(page, 'Read a book: toggle'); // the last one now
+  await remove('Buy milk');
+  await remove('Read a book');
+  await shows(page, []);
+  await focusIs(page, 'new-todo'); // nothing is left
+  await page.click('.filters a[href="#/deleted"]');
+  await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
+  assert.equal(await row(page, 'Call mum').locator('.toggle').isDisabled(), true);
+  assert.equal(await page.isVisible('.toggle-all'), false);
+  await row(page, 'Call mum').locator('.restore').click();
+  await shows(page, ['Buy milk', 'Read a book']);
+  await page.click('.filters a[href="#/"]');
+  await shows(page, ['Call mum']);
+  await settled(page);
+  assert.deepEqual(await listed(world), ['Call mum']);
+});
+
+test('a message with Undo goes after a while, but not while the pointer or the focus is on it', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, world.url);
+  const over = () => page.evaluate(() => window.undoTimeIsOver());
+  await row(page, 'Buy milk').hover();
+  await row(page, 'Buy milk').locator('.destroy').click();
+  await page.hover('.toast');
+  assert.equal(await over(), 0);
+  await page.focus('.toast .act');
+  await page.mouse.move(0, 0);
+  assert.equal(await over(), 0);
+  await page.focus('.new-todo');
+  await until(page, () => window.undoTimeIsOver(), 1);
+  await page.waitForSelector('.toast', { state: 'detached' });
+  await page.keyboard.press('Escape');
+  await page.focus('.filters .selected');
+  await page.keyboard.press('u'); // the key still does it
+  await shows(page, ['Buy milk']);
+});
+
+test('which tasks are shown is in the address, and the back button leads back', async (t) => {
+  const world = await World.start(t, { titles: ['open', 'done', 'gone'] });
+  await world.todo('done', '2');
+  await world.todo('rm', '3');
+  const page = await open(t, world.url);
+  const selected = (name) => text(page, '.filters .selected', name);
+  await shows(page, ['open', 'done']);
+  await selected('All');
+  await page.click('.filters a[href="#/active"]');
+  await shows(page, ['open']);
+  await selected('Active');
+  await page.click('.filters a[href="#/completed"]');
+  await shows(page, ['done']);
+  await page.click('.filters a[href="#/deleted"]');
+  await shows(page, ['gone']);
+  assert.equal(new URL(page.url()).hash, '#/deleted');
+  await page.goBack();
+  await shows(page, ['done']);
+  await selected('Completed');
+  assert.equal(await page.getAttribute('.filters .selected', 'aria-current'), 'page');
+  await page.goForward();
+  await shows(page, ['gone']);
+  await page.reload();
+  await shows(page, ['gone']);
+  await page.goto(`${world.url}/#/active`);
+  await shows(page, ['open']);
+});
+
+test('all tasks are completed and opened again at once, and that can be taken back', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
+  await world.todo('done', '2');
+  const page = await open(t, world.url);
+  await completed(page, ['two']);
+  assert.equal(await page.isChecked('.toggle-all'), false);
+  await page.click('.toggle-all');
+  await completed(page, ['one', 'two', 'three']);
+  assert.equal(await page.isChecked('.toggle-all'), true);
+  await text(page, '.toast p', 'Completed 2 tasks');
+  await settled(page);
+  await page.click('.toast .act');
+  await completed(page, ['two']);
+  await settled(page);
+  await page.click('.toggle-all');
+  await completed(page, ['one', 'two', 'three']);
+  await page.click('.toggle-all');
+  await completed(page, []);
+  await settled(page);
+  assert.deepEqual(await listed(world, '--open'), ['one', 'two', 'three']);
+});
+
+test('completed tasks are cleared, and that can be taken back', async (t) => {
+  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
+  const page = await open(t, world.url);
+  await shows(page, ['one', 'two', 'three']);
+  assert.equal(await page.isVisible('.clear-completed'), false);
+  await world.todo('done', '1', '3');
+  await completed(page, ['one', 'three']);
+  await text(page, '.clear-completed', 'Clear completed (2)');
+  await page.click('.clear-completed');
+  await shows(page, ['two']);
+  await focusIs(page, 'selected'); // the button is gone
+  await settled(page);
+  assert.deepEqual(await listed(world), ['two']);
+  await page.click('.toast .act');
+  await shows(page, ['one', 'two', 'three']);
+});
+
+test('search narrows the list as one types, and what acts on all of it', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Buy MILK powder', 'Молоко и хлеб', 'Read'] });
+  const page = await open(t, world.url);
+  await page.fill('.search', 'milk');
+  await shows(page, ['Buy milk', 'Buy MILK powder']);
+  await text(page, '.found', '2 found');
+  await page.fill('.search', 'powder buy');
+  await shows(page, ['Buy MILK powder']);
+  await page.click('.toggle-all');
+  await completed(page, ['Buy MILK powder']);
+  await page.fill('.search', 'МОЛОКО');
+  await shows(page, ['Молоко и хлеб']);
+  await page.fill('.search', 'nowhere');
+  await text(page, '.empty', 'Nothing matches “nowhere”.');
+  await page.press('.search', 'Escape');
+  await shows(page, ['Buy milk', 'Buy MILK powder', 'Молоко и хлеб', 'Read']);
+  await completed(page, ['Buy MILK powder']);
+});
+
+test('the history of a task is told, and goes on while it is read', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  await world.todo('edit', '1', 'Buy oat milk');
+  await world.todo('done', '1');
+  const page = await open(t, world.url);
+  await row(page, 'Buy oat milk').hover();
+  await row(page, 'Buy oat milk').locator('.history-open').click();
+  const told = () => [...document.querySelectorAll('.history-changes li')].map((li) => {
+    return [li.querySelector('strong'), li.querySelector('span')].map((e) => e?.textContent ?? '');
+  });
+  const before = [['Added', 'Buy milk'], ['Changed', 'Buy oat milk'], ['Completed', '']];
+  await until(page, told, before);
+  await text(page, '.history-task', 'Buy oat milk');
+  await world.todo('reopen', '1');
+  await until(page, told, [...before, ['Reopened', '']]);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog.history', { state: 'hidden' });
+  await focusIs(page, 'Buy oat milk: history-open');
+});
+
+test('a long history comes in pages', async (t) => {
+  const world = await World.start(t, { titles: ['0'] });
+  const repl = world.repl();
+  for (let n = 1; n <= 230; n += 1) repl.type(`edit 1 ${n}`);
+  await repl.saw('changed 1 230');
+  const page = await open(t, world.url);
+  await row(page, '230').hover();
+  await row(page, '230').locator('.history-open').click();
+  const count = () => document.querySelectorAll('.history-changes li').length;
+  await until(page, count, 200);
+  await page.click('.history-more');
+  await until(page, count, 231);
+  assert.equal(await page.isVisible('.history-more'), false);
+});
