@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
 use jiff::{Span, SpanRelativeTo};
+use mimalloc::MiMalloc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -22,6 +23,9 @@ use todo::limits::{
 use todo::server::{ListenAddress, Server};
 use todo::state::{Limits, Retention};
 use todo::store::{MemoryStore, SqliteStore, Store};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A shared, durable, live task list, served over gRPC.
 #[derive(Parser)]

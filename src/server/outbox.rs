@@ -2,7 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -25,6 +25,16 @@ pub struct Outbox {
     completed: Sender<Finishing>,
     wakes: Wakes,
     shared: Arc<Shared>,
+    waker: Waker,
+}
+
+/// Wakes the pump on behalf of a call that it does not hold yet.
+struct PumpWaker(Arc<AtomicWaker>);
+
+impl Wake for PumpWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
 }
 
 #[derive(Default)]
@@ -88,7 +98,8 @@ pub fn outbox() -> io::Result<(Outbox, Pump, PacerThread)> {
         finishing,
         shared: shared.clone(),
     };
-    Ok((Outbox { calls, queue, completed, wakes, shared }, pump, pacer))
+    let waker = Waker::from(Arc::new(PumpWaker(shared.pump.clone())));
+    Ok((Outbox { calls, queue, completed, wakes, shared, waker }, pump, pacer))
 }
 
 impl Outbox {
@@ -127,14 +138,21 @@ impl Outbox {
     }
 
     /// Wakes the pump: once for all that was pushed before. One call alone is completed
-    /// here: its client has its answer before the poll thread is awake.
+    /// here: its client has its answer before the poll thread is awake. What is left of it
+    /// wakes the pump, on the poll thread, where that costs little.
     pub fn flush(&self) {
-        if self.queue.len() == 1
-            && let Ok(alone) = self.queue.try_recv()
-        {
-            let _ = self.completed.send(alone.complete()); // as in `push`
+        let alone = match self.queue.len() {
+            1 => self.queue.try_recv().ok(),
+            _ => None,
+        };
+        let Some(alone) = alone else { return self.shared.pump.wake() };
+        let mut completed = alone.complete();
+        if Pin::new(&mut completed).poll(&mut Context::from_waker(&self.waker)).is_pending() {
+            let _ = self.completed.send(completed); // as in `push`
         }
-        self.shared.pump.wake();
+        if self.wakes.are_waiting() {
+            self.shared.pump.wake();
+        }
     }
 
     /// Completes on the poll thread, which calls it, what waits for the pump.
