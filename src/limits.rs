@@ -111,7 +111,7 @@ pub const OPEN_FILES_RESERVED: usize = 100;
 /// its status waits behind what the client does not read.
 pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
 /// Watch streams that have their turn together: between slices other calls have theirs.
-pub const SLICE_STREAMS: usize = 256;
+pub const SLICE_STREAMS: usize = 64;
 /// Messages of a slice; each of its streams may send two in any case.
 pub const SLICE_MESSAGES: usize = 256;
 /// The next slice does not wait longer for the one before.

@@ -247,6 +247,6 @@ mod tests {
                 _ => panic!("a message is a message"),
             }
         }
-        assert_eq!(held_back, [true, false], "256 messages for 100 streams");
+        assert_eq!(held_back, [true, true, true, false], "256 messages for 64 streams");
     }
 }
