@@ -126,7 +126,7 @@ exec {lock}>&-
 # The REPL stays in the terminal's foreground, but the shell does not: it would
 # hold back a SIGTERM until the REPL ends. Hence `&`, which needs stdin and
 # Ctrl-C's default restored. Ctrl-C is the REPL's: the shell just waits again.
-env --default-signal=INT,QUIT "$target/release/todo" --server "$address" <&0 {lock}>&- &
+env --default-signal=INT,QUIT ${page:+TODO_WEB="$page"} "$target/release/todo" --server "$address" <&0 {lock}>&- &
 repl=$!
 interrupted=yes
 trap 'interrupted=yes' INT

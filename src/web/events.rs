@@ -79,14 +79,15 @@ fn last_event_id(headers: &HeaderMap) -> Option<Place> {
     Some(Place { list_id, revision })
 }
 
-/// The chunks as they come, and a comment where there was none for a while. It is asked
+/// The chunks as they come, and a sign of life now and then. It is asked
 /// for the next one when the browser has taken the one before.
 fn body(chunks: mpsc::Receiver<String>, comments: Interval) -> Body {
     Body::from_stream(unfold((chunks, comments), |(mut chunks, mut comments)| async {
         let chunk = tokio::select! {
             biased;
             chunk = chunks.recv() => chunk?,
-            _ = comments.tick() => ":\n\n".to_owned(),
+            // Scripts see no comments: the event tells them that the connection lives.
+            _ = comments.tick() => ":\n\nevent: alive\ndata: {}\n\n".to_owned(),
         };
         Some((Ok::<_, Infallible>(Bytes::from(chunk)), (chunks, comments)))
     }))

@@ -183,6 +183,7 @@ fn what_is_silent_is_told_from_what_is_dead() {
     events.snapshot();
     events.comment();
     events.comment();
+    events.expect("alive");
     server.client().add("a").unwrap();
     assert_eq!(events.expect("updates").last_id, "test-list:1");
 }

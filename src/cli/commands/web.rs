@@ -1,5 +1,6 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use super::Session;
@@ -68,8 +69,14 @@ fn open(url: &str) {
     if !is_set("DISPLAY") && !is_set("WAYLAND_DISPLAY") {
         return;
     }
+    // In a group of its own, Ctrl-C at the REPL passes it by.
     let mut browser = Command::new("xdg-open");
-    browser.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    browser
+        .arg(url)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     // Without xdg-open, or without a browser, there is still the address to click on.
     let _ = browser.spawn();
 }

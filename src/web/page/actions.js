@@ -21,6 +21,11 @@ export class Actions {
     this.#toasts = toasts;
   }
 
+  // Which list a person sees now.
+  get listId() {
+    return this.#store.listId;
+  }
+
   // Returns whether the title may be sent; if not, says why. `refused` gets the title back.
   add(text, refused) {
     const title = text.trim();
@@ -42,12 +47,13 @@ export class Actions {
     this.#change('RestoreTask', key, title);
   }
 
-  // `base` is the task as it was when the editing began. Returns whether the text was
-  // taken; an empty one deletes the task.
-  edit(base, text) {
+  // `base` is the task as it was when the editing began, in the list `listId`. Returns
+  // whether the text was taken; an empty one deletes the task.
+  edit(base, text, listId) {
     const title = text.trim();
     if (title === base.title) return true;
-    if (title === '') this.remove(base);
+    if (listId !== this.listId) this.#refused(new Refused('list_replaced', ''), 'UpdateTask', title);
+    else if (title === '') this.remove(base);
     else if (!this.#checked(title)) return false;
     else this.#edit(base, title);
     return true;
@@ -76,26 +82,31 @@ export class Actions {
     const { key } = base;
     for (;;) {
       const now = this.#store.task(key);
-      if (!now) return;
+      if (!now) return this.#refused(new Refused('not_found', ''), 'UpdateTask', title);
       if (now.title !== base.title) return this.#conflict(base, title);
       try {
-        return await this.#store.change('UpdateTask', key, {
-          title,
-          expectedRevision: now.pending ? undefined : now.revision,
-        });
+        return await this.#store.change('UpdateTask', key, { title, baseTitle: base.title });
       } catch (error) {
         if (error.code !== 'aborted') return this.#refused(error, 'UpdateTask', base.title);
+      }
+      try {
         await this.#store.refresh(key);
+      } catch (error) {
+        return this.#refused(error, 'UpdateTask', title);
       }
     }
   }
 
   #conflict({ key, title: old }, title) {
+    const { listId } = this;
     this.#toasts.show({
       text: t('refused.conflict', { title: excerpt(old) }),
       alert: true,
       button: t('refused.keep-mine'),
-      run: () => this.#change('UpdateTask', key, title, { title }),
+      run: () => {
+        if (listId === this.listId) this.#change('UpdateTask', key, title, { title });
+        else this.#refused(new Refused('list_replaced', ''), 'UpdateTask', title);
+      },
     });
   }
 

@@ -3,8 +3,17 @@
 import { Feed } from './feed.js';
 import { TAB_HEARTBEAT_MS } from './limits.js';
 
+// A tab that nobody sees leaves its connection to the others.
+function openWhileShown(feed) {
+  feed.open();
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) feed.close();
+    else feed.open();
+  });
+}
+
 export function listen(receive) {
-  const own = () => new Feed(receive).open();
+  const own = () => openWhileShown(new Feed(receive));
   let worker;
   try {
     worker = new SharedWorker('/worker.js', { type: 'module', name: 'todo' });

@@ -3,6 +3,7 @@
 //   { type: 'list', listId, revision, tasks }   everything anew
 //   { type: 'changes', changes }                 in revision order, none missing
 //   { type: 'connection', state, since }         'connecting', 'live', 'reconnecting', 'offline'
+import { FEED_SILENT_MS_MAX } from './limits.js';
 import { taskFromWire } from './task.js';
 
 const REOPEN_MS = 2_000; // when the browser has given up on the stream
@@ -17,6 +18,7 @@ export class Feed {
   #snapshot; // the list that is coming in, until it is complete
   #connection = { type: 'connection', state: 'connecting', since: undefined };
   #offlineTimer;
+  #silenceTimer;
 
   constructor(emit) {
     this.#emit = emit;
@@ -27,12 +29,18 @@ export class Feed {
     const source = new EventSource('/events?filter=any');
     this.#source = source;
     this.#snapshot = new Map(); // a source that is new gets a snapshot
-    source.addEventListener('reset', () => {
+    const on = (name, take) => source.addEventListener(name, ({ data }) => {
+      this.#heard();
+      take(JSON.parse(data));
+    });
+    on('reset', () => {
       this.#snapshot = new Map();
     });
-    source.addEventListener('updates', (event) => this.#updates(JSON.parse(event.data)));
-    source.addEventListener('synced', (event) => this.#synced(JSON.parse(event.data)));
-    source.addEventListener('offline', () => this.#lost('offline'));
+    on('updates', (updates) => this.#updates(updates));
+    on('synced', (place) => this.#synced(place));
+    on('offline', () => this.#lost('offline'));
+    on('alive', () => {});
+    this.#heard();
     source.addEventListener('error', () => {
       this.#lost('reconnecting');
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again itself
@@ -40,6 +48,24 @@ export class Feed {
         if (this.#source === source) this.open();
       }, REOPEN_MS);
     });
+  }
+
+  // Until it is opened again, with a snapshot.
+  close() {
+    clearTimeout(this.#silenceTimer);
+    clearTimeout(this.#offlineTimer);
+    this.#offlineTimer = undefined;
+    this.#source.close();
+    this.#connect('connecting', undefined);
+  }
+
+  // A connection may be lost without a word: a browser would notice after minutes.
+  #heard() {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(() => {
+      this.#lost('reconnecting');
+      this.open();
+    }, FEED_SILENT_MS_MAX);
   }
 
   // What somebody who comes later has to know.

@@ -5,6 +5,8 @@ export const CALLS_AT_ONCE_MAX = 4; // a browser has six connections to a host, 
 export const RETRY_MS_MIN = 250;
 export const RETRY_MS_MAX = 5_000;
 
+export const FEED_SILENT_MS_MAX = 40_000; // there is a sign of life every 15 s
+
 export const TAB_HEARTBEAT_MS = 60_000; // browsers let sleeping tabs run once a minute
 export const TAB_SILENT_MS_MAX = 200_000; // three heartbeats were missed
 

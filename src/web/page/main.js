@@ -123,6 +123,6 @@ wireHelp();
 wireLanguages(redraw);
 wireSticky();
 addEventListener('beforeunload', (event) => {
-  if (store.pending > 0 && connection.state !== 'live') event.preventDefault();
+  if (store.pending > 0) event.preventDefault();
 });
 redraw();

@@ -78,7 +78,9 @@ export class Store {
     if (!this.#replaced(listId)) this.#confirm(taskFromWire(answer.task), '');
   }
 
-  #send({ method, key, requestId, title, expectedRevision }, listId) {
+  // An edit of a title that is no longer the one that was edited is refused as `aborted`,
+  // here or, if this page does not know yet, by the server.
+  #send({ method, key, requestId, title, baseTitle }, listId) {
     const check = () => {
       if (this.#replaced(listId)) throw new Refused(LIST_REPLACED, '');
     };
@@ -86,6 +88,9 @@ export class Store {
     if (method === 'AddTask') return this.#api.change(method, { title, requestId }, check);
     const taskId = this.idOf(key);
     if (taskId === undefined) throw new Refused('not_found', ''); // its AddTask was refused
+    const known = this.#confirmed.get(taskId);
+    if (baseTitle !== undefined && known?.title !== baseTitle) throw new Refused('aborted', '');
+    const expectedRevision = baseTitle === undefined ? undefined : known.revision;
     return this.#api.change(method, { taskId, title, requestId, expectedRevision }, check);
   }
 

@@ -41,7 +41,7 @@ class Program {
 
   async stop(signal) {
     const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
     child.kill(signal);
     await ended;
@@ -134,8 +134,11 @@ export class World {
 
   async #end() {
     for (const child of this.#clients) child.kill();
-    await this.#web.stop('SIGTERM');
-    await this.#todod.stop('SIGKILL');
+    try {
+      await this.#web.stop('SIGTERM');
+    } finally {
+      await this.#todod.stop('SIGKILL');
+    }
     await rm(this.dir, { recursive: true, force: true });
   }
 }

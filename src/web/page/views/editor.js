@@ -2,7 +2,8 @@
 import { t } from '../i18n.js';
 
 // Puts the field into the row. `save(text)` returns whether the text was taken;
-// `end(refocus)` is called once, when the editing is over.
+// `end(refocus)` is called once, when the editing is over. Returns what ends it, as leaving
+// the field does, when the row is no longer there.
 export function edit(row, { save, end }) {
   const field = document.createElement('input');
   field.className = 'edit';
@@ -33,4 +34,9 @@ export function edit(row, { save, end }) {
   row.element.append(field);
   field.focus();
   field.select();
+  return () => {
+    if (over) return;
+    save(field.value);
+    finish(false);
+  };
 }

@@ -12,6 +12,7 @@ export class HistoryDialog {
   #api;
   #id; // of the task that is shown
   #pageToken;
+  #later; // changes that were made while the first ones are being asked for
 
   constructor(api) {
     this.#api = api;
@@ -22,6 +23,7 @@ export class HistoryDialog {
     if (id === undefined) return; // nothing has happened to it yet
     this.#id = id;
     this.#pageToken = '';
+    this.#later = [];
     heading.textContent = title;
     list.replaceChildren();
     note.textContent = t('history.loading');
@@ -32,8 +34,9 @@ export class HistoryDialog {
 
   // A change that was just made.
   changed(change) {
-    if (!dialog.open || change.task.id !== this.#id || this.#pageToken) return;
-    this.#append([change]);
+    if (!dialog.open || change.task.id !== this.#id) return;
+    if (this.#later) this.#later.push(change);
+    else if (!this.#pageToken) this.#append([change]);
   }
 
   async #load(id) {
@@ -49,6 +52,8 @@ export class HistoryDialog {
         note.textContent = t('history.forgotten');
       }
       this.#append(changes);
+      if (!this.#pageToken && this.#later) this.#append(this.#later);
+      this.#later = undefined;
     } catch (error) {
       note.textContent = t('history.failed', { message: error.message });
     }

@@ -13,6 +13,7 @@ export class ListView {
   #list = new VirtualList(ul, () => new Row());
   #actions;
   #redraw;
+  #endEditing = () => {};
   #current; // the key of the task that had the focus last
   #flashes = new Set(); // keys to highlight with the next drawing
 
@@ -41,6 +42,7 @@ export class ListView {
     const focused = this.#focusedRow();
     const index = focused ? this.#list.indexOf(focused.task.key) : -1;
     this.#list.show(items);
+    if (this.editing !== undefined && this.#list.indexOf(this.editing) < 0) this.#endEditing();
     if (focused && !focused.element.isConnected) this.#focusIndex(index);
     for (const key of this.#flashes) this.#list.row(key)?.flash();
     this.#flashes.clear();
@@ -96,8 +98,9 @@ export class ListView {
     const base = row.task;
     if (base.deleted) return false;
     this.editing = key;
-    edit(row, {
-      save: (text) => this.#actions.edit(base, text),
+    const { listId } = this.#actions;
+    this.#endEditing = edit(row, {
+      save: (text) => this.#actions.edit(base, text, listId),
       end: (refocus) => {
         this.editing = undefined;
         if (refocus) row.focus();

@@ -24,17 +24,19 @@ export class Row {
     translate(this.element);
   }
 
-  get holdsFocus() {
-    return this.element.contains(document.activeElement);
+  // Whether a person is busy with it.
+  get isHeld() {
+    const { classList } = this.element;
+    return classList.contains('editing') || this.element.contains(document.activeElement);
   }
 
   update(task, index, count) {
     this.element.ariaPosInSet = index + 1;
     this.element.ariaSetSize = count;
+    this.#toggle.checked = task.completed; // a click has changed it before it was refused
     if (task === this.task) return;
     this.task = task;
     if (this.#label.textContent !== task.title) this.#label.textContent = task.title;
-    this.#toggle.checked = task.completed;
     this.#toggle.disabled = task.deleted;
     for (const name of ['completed', 'deleted', 'pending']) {
       this.element.classList.toggle(name, task[name]);

@@ -19,18 +19,21 @@ export class Toasts {
   show({ text, alert = false, button, run, forMs }) {
     const element = document.createElement('div');
     element.className = alert ? 'toast alert' : 'toast';
-    element.setAttribute('role', alert ? 'alert' : 'status');
+    if (alert) element.setAttribute('role', 'alert');
     const message = document.createElement('p');
     message.textContent = text;
     element.append(message);
-    const toast = { close: () => this.#close(toast), element };
+    const toast = { close: () => this.#close(toast), element, passes: forMs !== undefined };
     if (button) element.append(this.#button('act', button, () => { toast.close(); run(); }));
     const dismiss = this.#button('dismiss', '×', toast.close);
     dismiss.setAttribute('aria-label', t('toast.dismiss'));
     element.append(dismiss);
     this.#region.append(element);
     this.#open.push(toast);
-    if (this.#open.length > TOASTS_MAX) this.#open[0].close();
+    // One that would go by itself, rather than one that may hold somebody's text.
+    if (this.#open.length > TOASTS_MAX) {
+      (this.#open.find((open) => open.passes) ?? this.#open[0]).close();
+    }
     if (forMs) closeAfter(toast, forMs);
     return toast;
   }

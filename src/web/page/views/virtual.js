@@ -84,12 +84,13 @@ export class VirtualList {
     const top = -this.#ul.getBoundingClientRect().top;
     const first = this.#at(top - OVERSCAN_PX);
     const last = this.#at(top + innerHeight + OVERSCAN_PX);
-    const wanted = range(first, last + 1);
-    // The row with the focus stays, wherever it is.
-    const held = this.#items.findIndex(({ key }) => this.#rows.get(key)?.holdsFocus);
-    if (held >= 0 && held < first) wanted.unshift(held);
-    if (held > last) wanted.push(held);
-    return wanted;
+    // Rows with the focus, or with a field, stay wherever they are.
+    const held = range(0, count).filter((i) => this.#rows.get(this.#items[i].key)?.isHeld);
+    return [
+      ...held.filter((i) => i < first),
+      ...range(first, last + 1),
+      ...held.filter((i) => i > last),
+    ];
   }
 
   // The index of the row at `y`, from the list's top, or the nearest one.
