@@ -1,7 +1,7 @@
 // What the page does when the server goes away, refuses, or answers late or not at all.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { add, completed, connection, open, row, settled, shows, text, until } from './harness/browser.mjs';
+import { add, completed, connection, open, person, row, settled, shows, text, until, WAIT_MS_MAX } from './harness/browser.mjs';
 import { Proxy } from './harness/proxy.mjs';
 import { World } from './harness/world.mjs';
 
@@ -205,6 +205,63 @@ test('two people edit one title: nobody is overwritten unseen', async (t) => {
   await shows(page, ['Buy oat milk']);
   await settled(page);
   assert.ok((await world.todo('list')).includes('Buy oat milk'));
+});
+
+test('an edit that waits behind another change overwrites nobody, either', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, world.url);
+  const page = await open(t, proxy.url);
+  const held = proxy.hold('CompleteTask');
+  await row(page, 'Buy milk').locator('.toggle').click();
+  await held.answered;
+  await row(page, 'Buy milk').locator('label').dblclick();
+  await page.fill('.edit', 'Buy oat milk');
+  await page.press('.edit', 'Enter');
+  await shows(page, ['Buy oat milk']);
+  await world.todo('edit', '1', 'Buy soy milk');
+  await text(page, '.announcer', 'Others changed “\u2068Buy soy milk\u2069”');
+  held.release();
+  await text(page, '.toast.alert p', 'Somebody else changed “\u2068Buy milk\u2069” while you were editing it.');
+  await shows(page, ['Buy soy milk']);
+});
+
+test('a text that was written for a list that is gone is told, and the next can be edited', async (t) => {
+  const world = await World.start(t, { titles: ['old one', 'old two'] });
+  const page = await open(t, world.url);
+  await row(page, 'old two').locator('label').dblclick();
+  await page.fill('.edit', 'what I wrote');
+  await world.killServer();
+  await world.stopWeb();
+  await world.startServer('another');
+  await world.add('new one');
+  await world.startWeb();
+  await shows(page, ['new one']);
+  await text(page, '.toast.alert p', '“\u2068what I wrote\u2069” was not changed: the list was replaced by another one');
+  await row(page, 'new one').locator('label').dblclick();
+  await page.fill('.edit', 'new two');
+  await page.press('.edit', 'Enter');
+  await shows(page, ['new two']);
+});
+
+test('a page that hears nothing for long opens its stream anew', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, world.url);
+  const context = await person(t);
+  // Its timers are the page's own then.
+  await context.addInitScript(() => { delete window.SharedWorker; });
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(proxy.url);
+  await connection(page, 'live');
+  assert.equal(proxy.eventsEver, 1);
+  await page.clock.runFor(41_000);
+  const deadline = Date.now() + WAIT_MS_MAX;
+  while (proxy.eventsEver < 2) {
+    assert.ok(Date.now() < deadline, 'it is not opened');
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => drawn())));
+  }
+  await connection(page, 'live');
+  assert.equal(proxy.events, 1, 'the old one is closed');
 });
 
 test('a title can be edited while others complete the task, even if that is not known yet', async (t) => {

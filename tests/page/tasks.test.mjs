@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, focusIs, open, row, settled, shows, text, until } from './harness/browser.mjs';
+import { Proxy } from './harness/proxy.mjs';
 import { World } from './harness/world.mjs';
 
 async function listed(world, ...options) {
@@ -244,6 +245,20 @@ test('the history of a task is told, and goes on while it is read', async (t) =>
   await page.keyboard.press('Escape');
   await page.waitForSelector('dialog.history', { state: 'hidden' });
   await focusIs(page, 'Buy oat milk: history-open');
+});
+
+test('what changes while a history loads is told behind it', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, world.url);
+  const page = await open(t, proxy.url);
+  const held = proxy.hold('ListChanges');
+  await row(page, 'Buy milk').locator('.history-open').click();
+  await held.answered;
+  await world.todo('done', '1');
+  await completed(page, ['Buy milk']);
+  held.release();
+  const told = () => [...document.querySelectorAll('.history-changes li strong')].map((what) => what.textContent);
+  await until(page, told, ['Added', 'Completed']);
 });
 
 test('a long history comes in pages', async (t) => {
