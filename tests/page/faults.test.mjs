@@ -225,6 +225,20 @@ test('an edit that waits behind another change overwrites nobody, either', async
   await shows(page, ['Buy soy milk']);
 });
 
+test('a task that others deleted is not restored by the key that ends its edit', async (t) => {
+  const world = await World.start(t, { titles: ['Buy milk', 'Sweep'] });
+  const page = await open(t, world.url);
+  await row(page, 'Buy milk').locator('label').dblclick();
+  await page.fill('.edit', 'Buy oat milk');
+  await world.todo('rm', '1');
+  await text(page, '.announcer', 'Others deleted “\u2068Buy milk\u2069”');
+  await page.press('.edit', 'Enter');
+  await page.waitForSelector('.toast.alert');
+  await settled(page);
+  assert.ok((await world.todo('list', '--deleted')).includes('Buy milk'));
+  await shows(page, ['Sweep']);
+});
+
 test('a text that was written for a list that is gone is told, and the next can be edited', async (t) => {
   const world = await World.start(t, { titles: ['old one', 'old two'] });
   const page = await open(t, world.url);

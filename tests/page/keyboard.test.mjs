@@ -209,3 +209,12 @@ test('on a Russian keyboard the same keys do the same', async (t) => {
   await shows(page, ['Buy milk']);
   await text(page, '.toast p', 'Deleted “\u2068Read a book\u2069”');
 });
+
+test('Escape leaves the field for a new task, also where there is no task to go to', async (t) => {
+  const world = await World.start(t);
+  const page = await open(t, world.url);
+  await page.focus('.new-todo');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('?');
+  await page.waitForSelector('dialog.help[open]');
+});

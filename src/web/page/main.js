@@ -106,7 +106,7 @@ wireCompose({
     justAdded = actions.add(text, giveBack);
     return justAdded;
   },
-  leave: () => list.enter(),
+  leave: () => list.enter() || document.activeElement.blur(), // with no task to go to
 });
 wireSearch({
   changed: () => redraw(),

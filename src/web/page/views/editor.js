@@ -23,8 +23,10 @@ export function edit(row, { save, end }) {
   };
   field.addEventListener('keydown', (event) => {
     if (event.isComposing) return;
+    if (event.key !== 'Enter' && event.key !== 'Escape') return;
+    event.preventDefault(); // else what gets the focus now is pressed by the same key
     if (event.key === 'Enter') saved(true);
-    if (event.key === 'Escape') finish(true);
+    else finish(true);
   });
   field.addEventListener('blur', () => {
     // Another window is not another field.
