@@ -1,5 +1,6 @@
 //! The blocking client: calls with a timeout, listings that page by themselves, and a
-//! watch that reconnects and misses nothing; for the web edge the same without blocking. It works against the seed's server, too.
+//! watch that reconnects and misses nothing; for the web edge the same without blocking.
+//! It works against the seed's server, too.
 
 mod backoff;
 mod error;

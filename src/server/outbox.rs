@@ -14,8 +14,8 @@ use super::wakes::{PacerThread, Slices, Wakes};
 /// Work that other threads have for the poll thread.
 ///
 /// Completing a call from another thread costs a wake through the C core each time;
-/// here everybody pushes, and one [`Outbox::flush`] per turn wakes the pump, which
-/// does it all on the poll thread. The queue of calls is unbounded in itself: it holds at
+/// here everybody pushes, and one [`Outbox::flush`] per turn wakes the pump, which does
+/// it all on the poll thread, unless a handler was there first ([`Outbox::complete_now`]). The queue of calls is unbounded in itself: it holds at
 /// most one entry per queued call, and those have a limit.
 #[derive(Clone)]
 pub struct Outbox {
