@@ -16,6 +16,7 @@ use mimalloc::MiMalloc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use todo::cli::program;
 use todo::limits::{
     HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
@@ -98,22 +99,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match program::parse() {
+        Ok(args) => args,
+        Err(exit_code) => return exit_code,
+    };
     if args.history_revisions > args.history_revisions_max {
         let why = "--history-revisions is more than --history-revisions-max: make it less";
-        Args::command().error(ErrorKind::ValueValidation, why).exit();
+        let error = Args::command().error(ErrorKind::ValueValidation, why);
+        return program::explain("todod", &error);
     }
-    // Of the gRPC core only what is wrong.
-    let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todod=info");
-    env_logger::Builder::from_env(ours).init();
+    // The gRPC core logs warnings and errors only.
+    program::start_log("warn,todo=info,todod=info");
     grpcio::redirect_log();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through the log, which RUST_LOG may silence.
-            eprintln!("todod: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => program::fail("todod", format_args!("{error:#}")),
     }
 }
 

@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod input;
 mod output;
+pub mod program;
 mod render;
 mod repl;
 mod state_file;
