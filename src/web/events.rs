@@ -2,7 +2,7 @@
 //! its own on `todod`, which sends as fast as the browser takes it, and resumes.
 
 use std::convert::Infallible;
-use std::mem;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::edge::Edge;
 use super::error::Error;
-use crate::client::{Backoff, CallError, Code, Follower, Mark, Place};
+use crate::client::{
+    CallError, Code, Position, Timer, UpdateKind, WatchEvent, WatchOptions, WatchStart,
+    WatchStream,
+};
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
 use crate::rpc::compact_json;
 use crate::rpc::proto::{Filter, TaskUpdate};
@@ -43,14 +46,20 @@ pub async fn events(State(edge): State<Arc<Edge>>, request: Request) -> Result<R
         return Ok((headers, said).into_response());
     };
     let (sender, chunks) = mpsc::channel(WAITING_MAX);
-    let follower = edge.follower.follow(filter, last_event_id(request.headers()));
+    let start = match last_event_id(request.headers()) {
+        Some(position) => WatchStart::After { position, or_snapshot: true },
+        None => WatchStart::Snapshot,
+    };
+    let silence_max = edge.limits.silence_max;
+    let options = WatchOptions { filter, start, reconnect: true, silence_max, ..Default::default() };
+    let watch = edge.follower.watch_stream(options, TokioTimer);
     let comments = {
         let every = edge.limits.comment_interval;
         let mut comments = interval_at(Instant::now() + every, every);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
         comments
     };
-    tokio::spawn(Feed { follower, edge, sender }.run(permit));
+    tokio::spawn(Feed { watch, edge, sender }.run(permit));
     Ok((headers, body(chunks, comments)).into_response())
 }
 
@@ -72,11 +81,11 @@ fn filter(query: &str) -> Result<Filter, Error> {
 
 /// Where the browser's last stream ended; what is no such place counts as none, and the
 /// stream starts anew.
-fn last_event_id(headers: &HeaderMap) -> Option<Place> {
+fn last_event_id(headers: &HeaderMap) -> Option<Position> {
     let (list_id, revision) = headers.get("last-event-id")?.to_str().ok()?.split_once(':')?;
     let revision = revision.parse().ok().filter(|revision| *revision >= 0)?;
     let list_id = Some(list_id.to_owned()).filter(|list_id| !list_id.is_empty())?;
-    Some(Place { list_id, revision })
+    Some(Position { list_id, revision })
 }
 
 /// The chunks as they come, and a sign of life now and then. It is asked
@@ -95,7 +104,7 @@ fn body(chunks: mpsc::Receiver<String>, comments: Interval) -> Body {
 
 /// What keeps one browser up to date.
 struct Feed {
-    follower: Follower,
+    watch: WatchStream<TokioTimer>,
     edge: Arc<Edge>,
     sender: mpsc::Sender<String>,
 }
@@ -117,56 +126,58 @@ impl Feed {
 
     async fn feed(&mut self) -> Result<(), End> {
         self.sender.send(retry(WEB_RETRY)).await.map_err(|_| End)?;
-        let mut backoff = Backoff::default();
-        let mut said_lost = false;
         loop {
             // Only once the browser has taken what came before: so the transport to todod
             // holds back, and todod sees how slow this one is.
             let room = self.sender.reserve().await.map_err(|_| End)?;
-            match next(&mut self.follower, self.edge.limits.silence_max).await {
-                Ok(chunk) => {
-                    room.send(chunk);
-                    (backoff, said_lost) = (Backoff::default(), false);
-                }
-                Err(lost) => {
-                    if !mem::replace(&mut said_lost, true) {
-                        room.send(offline(&lost.message));
+            match self.watch.next().await {
+                WatchEvent::Connected { .. } => {}
+                WatchEvent::Update(first) => {
+                    let more = iter::from_fn(|| self.watch.next_pending());
+                    let updates: Vec<_> = iter::once(first).chain(more).collect();
+                    match render(&updates, self.watch.position()) {
+                        Ok(chunk) => room.send(chunk),
+                        Err(why) => {
+                            // The browser asks for these updates again.
+                            room.send(offline(&why.message));
+                            return Err(End);
+                        }
                     }
-                    sleep(backoff.next_wait()).await;
                 }
+                WatchEvent::Lost(why) | WatchEvent::Ended(why) => room.send(offline(&why.message)),
             }
         }
     }
 }
 
-/// What `todod` tells next, as events. It is never silent for long.
-async fn next(follower: &mut Follower, silence_max: Duration) -> Result<String, CallError> {
-    match timeout(silence_max, follower.next()).await {
-        Ok(updates) => render(&updates?, follower.place()),
-        Err(_) => Err(follower.give_up(silence_max)),
+struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
     }
 }
 
-/// One message of a watch as events. `place`: after it; `None` within a snapshot, which
+/// One message of a watch as events. `position`: after it; `None` within a snapshot, which
 /// cannot be resumed.
-fn render(updates: &[TaskUpdate], place: Option<&Place>) -> Result<String, CallError> {
-    let id = place.map(|place| format!("id: {}:{}\n", place.list_id, place.revision));
+fn render(updates: &[TaskUpdate], position: Option<&Position>) -> Result<String, CallError> {
+    let id = position.map(|at| format!("id: {}:{}\n", at.list_id, at.revision));
     let id = id.unwrap_or_default();
     let mut events = String::new();
     let mut changes = Vec::new();
     for update in updates {
-        match Mark::of(update) {
-            Mark::Change | Mark::Snapshot => changes.push(compact_json(update)),
+        match UpdateKind::from(update) {
+            UpdateKind::Change | UpdateKind::Snapshot => changes.push(compact_json(update)),
             // Marks are never packed: no other update is in their message.
-            Mark::Reset => events += "id:\nevent: reset\ndata: {}\n\n",
-            Mark::Synced => {
+            UpdateKind::Reset => events += "id:\nevent: reset\ndata: {}\n\n",
+            UpdateKind::Synced => {
                 let data = json!({
                     "listId": update.list_id, "revision": update.revision.to_string()
                 });
                 events += &format!("{id}event: synced\ndata: {data}\n\n");
             }
             // Without data it is no event, but the browser remembers the place.
-            Mark::Progress => events += &format!("{id}\n"),
+            UpdateKind::Progress => events += &format!("{id}\n"),
         }
     }
     if !changes.is_empty() {

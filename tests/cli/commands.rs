@@ -4,14 +4,14 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{PROGRAM, seen, server, story, todo};
+use crate::{PROGRAM, seen, server, session, todo};
 
 #[test]
 fn every_command() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "list",
@@ -112,10 +112,10 @@ fn help_version_and_completions_go_to_stdout() {
 
 #[test]
 fn the_seeds_server_does_what_it_can() {
-    let seed = SeedServer::start();
-    let watch = Watching::start(&seed.address, &[]);
-    story(
-        &seed.address,
+    let example = ExampleServer::start();
+    let watch = Watching::start(&example.address, &[]);
+    session(
+        &example.address,
         &[
             "list",
             "add Buy milk",
@@ -157,22 +157,22 @@ fn the_seeds_server_does_what_it_can() {
                  1  completed  Buy milk
                  2  completed  \u{1b}]0;gotcha\u{7}\u{202e}
             $ todo list --deleted
-            ! todo: the server at SERVER keeps no deleted tasks: it needs todod
+            ! todo: the server at SERVER keeps no deleted tasks: use todod
             exit 1
             $ todo show 1
-            ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+            ! todo: 1: the server at SERVER does not have GetTask: use todod
             exit 1
             $ todo reopen 1
-            ! todo: 1: the server at SERVER does not offer ReopenTask: it needs todod
+            ! todo: 1: the server at SERVER does not have ReopenTask: use todod
             exit 1
             $ todo edit 1 x
-            ! todo: 1: the server at SERVER does not offer UpdateTask: it needs todod
+            ! todo: 1: the server at SERVER does not have UpdateTask: use todod
             exit 1
             $ todo rm 1
-            ! todo: 1: the server at SERVER does not offer DeleteTask: it needs todod
+            ! todo: 1: the server at SERVER does not have DeleteTask: use todod
             exit 1
             $ todo restore 1
-            ! todo: 1: the server at SERVER does not offer RestoreTask: it needs todod
+            ! todo: 1: the server at SERVER does not have RestoreTask: use todod
             exit 1
             $ todo add deny
             ! todo: SERVER answered AddTask with PERMISSION_DENIED

@@ -4,12 +4,12 @@ use expect_test::expect;
 use serde_json::Value;
 use todo::client::Edit;
 
-use crate::{client, server, story, todo};
+use crate::{client, server, session, todo};
 
 #[test]
 fn the_list_as_it_was() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add a",
@@ -123,7 +123,7 @@ fn what_happened() {
         exit 3
         $ history --from 9
         ! todo: revision 9 is yet to come, the list is at 4: start from the list as it is
-        ! todo: without --from, history starts with the oldest change that is kept
+        ! todo: leave --from out to start with the oldest change that is kept
         exit 4
     "#]]
     .assert_eq(&told);

@@ -6,9 +6,9 @@ use expect_test::expect;
 use todo::client::Code;
 
 use crate::daemon::Daemon;
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{client, server, story, todo};
+use crate::{client, server, session, todo};
 
 /// The first word of a line of `todo watch`.
 pub fn revision(line: &str) -> i64 {
@@ -71,7 +71,7 @@ fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
     let _daemon = Daemon::start(dir.path());
     let told = strict.end();
     assert!(told.starts_with("! todo: the watch ended: after_revision is of list "), "{told}");
-    let advice = "\n! todo: use --snapshot for that\nexit 4\n";
+    let advice = "\n! todo: use --snapshot to start from the list as it is\nexit 4\n";
     assert!(told.ends_with(advice), "{told}");
     assert_eq!(lenient.line(), "- RESET");
     let synced = lenient.line();
@@ -83,7 +83,7 @@ fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
 #[test]
 fn from_one_revision_to_another() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add Buy milk",
@@ -138,7 +138,7 @@ fn from_one_revision_to_another() {
             4 SYNCED
             $ todo watch --from 5
             ! todo: revision 5 is yet to come, the list is at 4: start from the list as it is
-            ! todo: use --snapshot for that
+            ! todo: use --snapshot to start from the list as it is
             exit 4
             $ todo watch --from 5 --snapshot --until-revision 4
             - RESET
@@ -159,27 +159,27 @@ fn up_to_a_revision_that_is_yet_to_come_and_does_not_match() {
 
 #[test]
 fn the_seeds_server_keeps_no_history() {
-    let seed = SeedServer::start();
+    let example = ExampleServer::start();
     let dir = tempfile::tempdir().unwrap();
     let state = format!("watch --state {}", dir.path().join("state").display());
     let lines =
         ["watch --from 0", "watch --snapshot", "watch --until-revision 1", &state, "list --at 1"];
     for line in lines {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let told = crate::seen(&todo(&seed.address, &args).output().unwrap());
-        let why = format!("the server at {} keeps no history: it needs todod", seed.address);
+        let told = crate::seen(&todo(&example.address, &args).output().unwrap());
+        let why = format!("the server at {} keeps no history: use todod", example.address);
         assert_eq!(told, format!("! todo: {why}\nexit 1\n"), "{line}");
     }
     assert!(!dir.path().join("state").exists());
-    story(
-        &seed.address,
+    session(
+        &example.address,
         &["wait 1", "history"],
         &expect![[r#"
         $ todo wait 1
-        ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+        ! todo: 1: the server at SERVER does not have GetTask: use todod
         exit 1
         $ todo history
-        ! todo: the server at SERVER does not offer ListChanges: it needs todod
+        ! todo: the server at SERVER does not have ListChanges: use todod
         exit 1
     "#]],
     );

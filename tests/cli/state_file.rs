@@ -159,14 +159,14 @@ fn a_state_that_does_not_fit_says_what_to_do() {
     );
     expect![[r#"
         ! todo: after_revision is of list test-list, this is other-list: start from the list as it is
-        ! todo: use --snapshot for that, or remove STATE to start from now
+        ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET
         - SNAPSHOT 1 b
         1 SYNCED
-        ! todo: STATE: another process uses it: end that one, or use another file
+        ! todo: STATE: another process uses this file: end that process, or use another file
         exit 1
-        ! todo: STATE: this is no state file of `todo watch`: repair it, or remove it to start from now
+        ! todo: STATE: not a state file of `todo watch`: repair it, or remove it to start from now
         exit 1
         ! todo: STATE: No such file or directory (os error 2)
         exit 1

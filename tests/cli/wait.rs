@@ -6,7 +6,7 @@ use todo::client::Edit;
 
 use crate::daemon::Daemon;
 use crate::watch::Watching;
-use crate::{client, seen, server, story, todo};
+use crate::{client, seen, server, session, todo};
 
 /// A `todo wait` that has looked and waits.
 pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
@@ -19,7 +19,7 @@ pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
 #[test]
 fn what_is_so_already_is_not_waited_for() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add a",
@@ -61,7 +61,7 @@ fn what_is_so_already_is_not_waited_for() {
             $ todo wait 2 --deleted
             2 b
             $ todo wait 2
-            ! todo: 2: it is deleted, so it will not be completed
+            ! todo: 2: the task is deleted, so it will not be completed
             exit 4
         "#]],
     );
@@ -112,7 +112,7 @@ fn it_ends_when_it_happens() {
     client.edit(1, Edit::Delete).unwrap();
     assert_eq!(deleted.end(), "1 new\n");
     client.edit(2, Edit::Delete).unwrap();
-    let why = "! todo: 2: it is deleted, so it will not be completed\nexit 4\n";
+    let why = "! todo: 2: the task is deleted, so it will not be completed\nexit 4\n";
     assert_eq!(never.end(), why);
     let interrupted = waiting(&address, "3", "c");
     interrupted.interrupt();

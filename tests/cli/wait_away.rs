@@ -11,7 +11,7 @@ use todo::rpc::methods::LIST_CHANGES;
 use todo::rpc::proto::{ListChangesRequest, Task};
 
 use crate::daemon::Daemon;
-use crate::told_server::{ToldServer, task};
+use crate::controlled_server::{ControlledServer, task};
 use crate::wait::waiting;
 use crate::watch::Watching;
 use crate::{DEADLINE, client, todo};
@@ -23,7 +23,7 @@ use crate::{DEADLINE, client, todo};
 fn it_looks_once_for_each_registration_and_polls_nothing() {
     // Looks that failed are repeated after this.
     let long = 2 * RECONNECT_BACKOFF_MAX;
-    let server = ToldServer::start();
+    let server = ControlledServer::start();
     let wait = Watching::spawn(&mut todo(&server.address, &["wait", "1"]));
     assert_eq!(server.call(), "GetTasks");
     let mut stream = server.watch();
@@ -63,7 +63,7 @@ fn a_task_that_was_deleted_meanwhile_will_not_be_completed() {
     client(&elsewhere.address).edit(1, Edit::Delete).unwrap();
     elsewhere.kill();
     let _daemon = Daemon::start(dir.path());
-    let why = "! todo: 1: it is deleted, so it will not be completed\nexit 4\n";
+    let why = "! todo: 1: the task is deleted, so it will not be completed\nexit 4\n";
     assert_eq!(wait.end(), format!("! todo: connected again\n{why}"));
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use serde_json::Value;
 
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::{DEADLINE, seen, server, todo};
 
 /// A `todo watch` that is registered, or a `todo wait` that waits. What it says is read
@@ -124,13 +124,13 @@ fn watch_prints_changes_as_they_come() {
 #[test]
 fn ctrl_c_is_exit_code_130() {
     let (_server, address) = server();
-    let seed = SeedServer::start();
+    let example = ExampleServer::start();
     let watch = Watching::start(&address, &[]);
     watch.interrupt();
     assert_eq!(watch.end(), "exit 130\n");
     // A call that waits, too.
-    let mut waits = todo(&seed.address, &["add", "silence"]).spawn().unwrap();
-    seed.silences.recv_timeout(DEADLINE).unwrap();
+    let mut waits = todo(&example.address, &["add", "silence"]).spawn().unwrap();
+    example.silences.recv_timeout(DEADLINE).unwrap();
     interrupt(&waits);
     assert_eq!(waits.wait().unwrap().code(), Some(130));
 }

@@ -6,8 +6,8 @@ use todo::client::{Client, Edit};
 use todo::state::Limits;
 
 use crate::daemon::Daemon;
-use crate::seed_server::SeedServer;
-use crate::terminal::{CTRL_C, CTRL_D, Repl, contents};
+use crate::example_server::ExampleServer;
+use crate::terminal::{CTRL_C, CTRL_D, CTRL_R, Repl, contents};
 use crate::{DEADLINE, client, server, server_on, socket};
 
 #[test]
@@ -28,6 +28,53 @@ fn what_others_do_appears_above_a_line_being_typed() {
     repl.sees(" half a line\n");
 }
 
+/// While rustyline waits for a second key of something, it prints no announcement.
+#[test]
+fn an_announcement_does_not_wait_for_a_key() {
+    let (_server, address) = server();
+    let other = client(&address);
+    for title in ["Buy milk", "Call mum", "Sweep"] {
+        other.add(title).unwrap();
+    }
+    // Enough for more than one page of candidates.
+    (0..30).for_each(|n| drop(other.add(&format!("task {n}")).unwrap()));
+    let mut repl = Repl::start_with_rows(&address, tempfile::tempdir().unwrap(), &[], 20);
+    registered(&repl, &other);
+    repl.line("show 1");
+    let announced = |repl: &Repl, typed: &str, what: &str| {
+        let id = other.add(what).unwrap().id;
+        repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: {what}\n  Completed: False\n"));
+        repl.prompt_is(typed);
+    };
+    repl.keys("done \t");
+    repl.sees(" more)\n");
+    announced(&repl, "done ", "after Tab");
+    repl.keys("\t");
+    announced(&repl, "done ", "after a second Tab");
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    repl.keys("re\t");
+    repl.sees("reopen   restore");
+    announced(&repl, "re", "after Tab with two candidates");
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    for (keys, name) in
+        [("\x1b", "Escape"), ("\x18", "Ctrl-X"), ("\x16", "Ctrl-V"), ("\x11", "Ctrl-Q"), ("\x1d", "Ctrl-]")]
+    {
+        repl.keys("half");
+        repl.keys(keys);
+        announced(&repl, "half", name);
+        repl.keys(CTRL_C);
+        repl.prompt_is("");
+    }
+    repl.keys(CTRL_R);
+    repl.keys("ow");
+    repl.prompt_is("show 1");
+    announced(&repl, "show 1", "in a search");
+    repl.keys("\r");
+    repl.sees("title      Buy milk\n");
+}
+
 #[test]
 fn ctrl_c_stops_a_command_not_the_session() {
     let (_server, address) = server();
@@ -41,8 +88,11 @@ fn ctrl_c_stops_a_command_not_the_session() {
     }
     repl.keys(CTRL_C);
     repl.prompt_is("");
-    // The last ones may come up again behind the prompt's back.
-    assert!(updates(repl.screen.terminal.lock().parser.screen()) < 5, "{}", repl.screen());
+    // `watch` printed these changes, and nothing announces them again: the first
+    // announcement after it is of the next change.
+    let next = other.add("Sweep").unwrap().id;
+    repl.sees(&format!("[Update] Task {next}: ADDED\n"));
+    assert_eq!(updates(repl.screen.terminal.lock().parser.screen()), 1, "{}", repl.screen());
     repl.line("done 1");
     repl.sees("completed 1 Buy milk\n");
 }
@@ -137,7 +187,7 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
     let many: Vec<_> = [Edit::Reopen, Edit::Complete].into_iter().cycle().take(10).collect();
     let added = change_elsewhere(&many);
     let server = serve(&address);
-    repl.sees(&format!("[Online] changed meanwhile: {added}, 1\n"));
+    repl.sees(&format!("[Online] changed while offline: {added}, 1\n"));
     server.shutdown().unwrap();
 }
 
@@ -153,7 +203,7 @@ fn another_list_at_the_same_place_is_said() {
     let store = Box::new(todo::store::MemoryStore::new("another-list"));
     let listen = [address.parse().unwrap()];
     let other = todo::server::Server::start(store, Limits::default(), &listen).unwrap();
-    repl.sees("[Online] this is another list than before\n");
+    repl.sees("[Online] the server has another list now\n");
     let id = client(&address).add("of the new list").unwrap().id;
     repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: of the new list\n"));
     repl.keys("done \t");
@@ -204,9 +254,9 @@ fn a_session_starts_without_its_server_and_ends_at_once() {
 
 #[test]
 fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
-    let seed = SeedServer::start();
-    let repl = Repl::start(&seed.address);
-    let other = client(&seed.address);
+    let example = ExampleServer::start();
+    let repl = Repl::start(&example.address);
+    let other = client(&example.address);
     registered(&repl, &other);
     other.add("\x1b[2Jgone\r\nover\u{202e}").unwrap();
     repl.sees("  Title: \\u{1b}[2Jgone\\u{d}\\u{a}over\\u{202e}\n  Completed: False\n");
@@ -215,17 +265,17 @@ fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
 
 #[test]
 fn the_seeds_server_has_a_session_too() {
-    let seed = SeedServer::start();
-    let other = client(&seed.address);
+    let example = ExampleServer::start();
+    let other = client(&example.address);
     other.add("Buy milk").unwrap();
-    let mut repl = Repl::start(&seed.address);
+    let mut repl = Repl::start(&example.address);
     registered(&repl, &other);
     repl.keys("done 1");
     repl.sees("> done 1  Buy milk\n");
     repl.keys("\r");
     repl.sees("completed 1 Buy milk\n");
     repl.line("show 1");
-    repl.sees("does not offer GetTask: it needs todod\n");
+    repl.sees("does not have GetTask: use todod\n");
 }
 
 /// Waits until the REPL's watch is registered: it announces what `other` does.

@@ -5,8 +5,8 @@
 #[path = "../cli/daemon.rs"]
 mod daemon;
 mod live;
-#[path = "../seed_server/mod.rs"]
-mod seed_server;
+#[path = "../example_server/mod.rs"]
+mod example_server;
 mod terminal;
 mod typing;
 

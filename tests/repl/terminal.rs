@@ -39,7 +39,16 @@ impl Repl {
     }
 
     pub fn start_with(address: &str, home: TempDir, env: &[(&str, &str)]) -> Repl {
-        let size = PtySize { rows: 40, cols: 100, pixel_width: 0, pixel_height: 0 };
+        Repl::start_with_rows(address, home, env, 40)
+    }
+
+    pub fn start_with_rows(
+        address: &str,
+        home: TempDir,
+        env: &[(&str, &str)],
+        rows: u16,
+    ) -> Repl {
+        let size = PtySize { rows, cols: 100, pixel_width: 0, pixel_height: 0 };
         let pair = NativePtySystem::default().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_todo"));
         command.args(["--server", address, "--timeout", "60s"]);
@@ -51,7 +60,7 @@ impl Repl {
         env.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();
         let output = pair.master.try_clone_reader().unwrap();
-        let parser = vt100::Parser::new(40.try_into().unwrap(), 100.try_into().unwrap(), 0);
+        let parser = vt100::Parser::new(rows.try_into().unwrap(), 100.try_into().unwrap(), 0);
         let terminal = Mutex::new(Terminal { parser, is_closed: false });
         let screen = Arc::new(Screen { terminal, changed: Condvar::new() });
         let shown = screen.clone();
@@ -69,7 +78,11 @@ impl Repl {
     }
 
     pub fn keys(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.bytes(keys.as_bytes());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.keyboard.write_all(bytes).unwrap();
         self.keyboard.flush().unwrap();
     }
 
@@ -160,6 +173,10 @@ impl Screen {
 pub const CTRL_C: &str = "\x03";
 
 pub const CTRL_D: &str = "\x04";
+
+pub const CTRL_G: &str = "\x07";
+
+pub const CTRL_R: &str = "\x12";
 
 pub fn is_styled(repl: &Repl) -> bool {
     let terminal = repl.screen.terminal.lock();

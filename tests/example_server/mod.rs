@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use todo::rpc::methods;
 use todo::rpc::proto::*;
 
-pub struct SeedServer {
+pub struct ExampleServer {
     server: Server,
     _env: Arc<Environment>,
     pub address: String,
@@ -34,8 +34,8 @@ struct State {
 
 type Shared = Arc<Mutex<State>>;
 
-impl SeedServer {
-    pub fn start() -> SeedServer {
+impl ExampleServer {
+    pub fn start() -> ExampleServer {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
         let (silence, silences) = unbounded();
         let mut server = ServerBuilder::new(env.clone())
@@ -46,11 +46,11 @@ impl SeedServer {
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        SeedServer { server, _env: env, address: format!("127.0.0.1:{port}"), silences }
+        ExampleServer { server, _env: env, address: format!("127.0.0.1:{port}"), silences }
     }
 }
 
-impl Drop for SeedServer {
+impl Drop for ExampleServer {
     fn drop(&mut self) {
         let shutdown = self.server.shutdown();
         self.server.cancel_all_calls();

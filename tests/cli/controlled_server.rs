@@ -16,7 +16,7 @@ use todo::rpc::proto::*;
 
 use crate::DEADLINE;
 
-pub struct ToldServer {
+pub struct ControlledServer {
     server: Server,
     _env: Arc<Environment>,
     pub address: String,
@@ -27,17 +27,17 @@ pub struct ToldServer {
 enum Asked {
     /// Answered already.
     Call(&'static str),
-    Watch(Box<ToldStream>),
+    Watch(Box<ControlledStream>),
 }
 
 /// A watch that was asked for.
-pub struct ToldStream {
+pub struct ControlledStream {
     pub request: WatchTasksRequest,
     sink: ServerStreamingSink<TaskUpdate>,
 }
 
-impl ToldServer {
-    pub fn start() -> ToldServer {
+impl ControlledServer {
+    pub fn start() -> ControlledServer {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
         let (ask, asked) = unbounded();
         let mut server = ServerBuilder::new(env.clone())
@@ -48,7 +48,7 @@ impl ToldServer {
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        ToldServer { server, _env: env, address: format!("127.0.0.1:{port}"), asked }
+        ControlledServer { server, _env: env, address: format!("127.0.0.1:{port}"), asked }
     }
 
     /// The next thing it is asked for, a call.
@@ -60,7 +60,7 @@ impl ToldServer {
     }
 
     /// The next thing it is asked for, a watch.
-    pub fn watch(&self) -> Box<ToldStream> {
+    pub fn watch(&self) -> Box<ControlledStream> {
         match self.asked.recv_timeout(DEADLINE).expect("a watch") {
             Asked::Watch(stream) => stream,
             Asked::Call(name) => panic!("not a watch: {name}"),
@@ -76,7 +76,7 @@ impl ToldServer {
     }
 }
 
-impl Drop for ToldServer {
+impl Drop for ControlledServer {
     fn drop(&mut self) {
         let shutdown = self.server.shutdown();
         self.server.cancel_all_calls();
@@ -84,7 +84,7 @@ impl Drop for ToldServer {
     }
 }
 
-impl ToldStream {
+impl ControlledStream {
     pub fn send(&mut self, action: &str, revision: i64, task: Option<Task>) {
         let list_id = if action == "SYNCED" { "l" } else { "" }.to_owned();
         let action = action.to_owned();
@@ -121,7 +121,7 @@ fn service(ask: &Sender<Asked>) -> Service {
             ctx.spawn(async { drop(answer.await) });
         })
         .add_server_streaming_handler(&methods::WATCH_TASKS, move |_, request, sink| {
-            watch.send(Asked::Watch(Box::new(ToldStream { request, sink }))).unwrap();
+            watch.send(Asked::Watch(Box::new(ControlledStream { request, sink }))).unwrap();
         })
         .build()
 }
