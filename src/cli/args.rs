@@ -31,7 +31,7 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Time limit of a call, such as 5s (the default) or 500ms; of `wait`: of the wait
+    /// Time limit of a call, or of the whole `wait`, such as 500ms [default: 5s, wait: none]
     #[arg(long, global = true, value_name = "DURATION", value_parser = timeout)]
     timeout: Option<Duration>,
 

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use grpcio::ClientUnaryReceiver;
 
 use super::{CallError, Client, Code, example, proto};
@@ -11,9 +12,9 @@ use crate::rpc::methods::ADD_TASK;
 /// Adds tasks without waiting for each answer.
 ///
 /// The calls share one connection and start in order, so `todod` executes them in order.
-/// When the connection is lost, the pipeline first waits for all answers, then repeats what
-/// was lost, in order and with the same request ids. One call is in flight at first; each
-/// success doubles the number, a loss resets it.
+/// When the connection is lost, no call starts on the next one before all answers are known
+/// and all lost calls are repeated, in order and with the same request ids. One call is in
+/// flight at first; each success doubles the number, a loss resets it.
 pub struct Pipeline<'a, T> {
     client: &'a Client,
     /// Oldest first.
@@ -51,12 +52,21 @@ impl<'a, T> Pipeline<'a, T> {
     /// Starts a call; `tag` comes back with its answer.
     pub fn add(&mut self, title: &str, tag: T) {
         debug_assert!(self.has_room());
-        let request = self.client.add_request(title);
-        let call =
-            self.client.grpc.unary_call_async(&ADD_TASK, &request, self.client.call_option());
-        let answer = match call {
-            Ok(receiver) => Answer::Pending(receiver),
-            Err(e) => Answer::Known(Err(CallError::of(&e, ADD_TASK.name, self.client.server()))),
+        let client = self.client;
+        let request = client.add_request(title);
+        let newest = self.sent.back_mut().and_then(|sent| sent.answer.loss(client));
+        let answer = match newest {
+            // This call is repeated after the ones before it.
+            Some(lost) => Answer::Known(Err(lost)),
+            None => {
+                let option = client.call_option();
+                match client.grpc.unary_call_async(&ADD_TASK, &request, option) {
+                    Ok(receiver) => Answer::Pending(receiver),
+                    Err(e) => {
+                        Answer::Known(Err(CallError::of(&e, ADD_TASK.name, client.server())))
+                    }
+                }
+            }
         };
         self.sent.push_back(Sent { tag, request, answer });
     }
@@ -104,6 +114,20 @@ impl<'a, T> Pipeline<'a, T> {
 }
 
 impl Answer {
+    /// Returns the error if it is known by now that the call was lost.
+    fn loss(&mut self, client: &Client) -> Option<CallError> {
+        if let Answer::Pending(receiver) = self {
+            let answer = receiver.now_or_never()?;
+            *self = Answer::Known(
+                answer.map_err(|e| CallError::of(&e, ADD_TASK.name, client.server())),
+            );
+        }
+        match self {
+            Answer::Known(Err(lost)) if lost.code == Code::Unavailable => Some(lost.clone()),
+            Answer::Known(_) | Answer::Pending(_) => None,
+        }
+    }
+
     fn wait(self, client: &Client) -> Result<proto::AddTaskResponse, CallError> {
         match self {
             Answer::Known(answer) => answer,

@@ -74,11 +74,11 @@ fn every_command() {
 }
 
 #[test]
-fn show_tells_all_in_local_time() {
+fn show_prints_local_times() {
     let (_server, address) = server();
     todo(&address, &["add", "Buy milk"]).status().unwrap();
     todo(&address, &["done", "1"]).status().unwrap();
-    // Two hours east of Greenwich, for a C library and for jiff.
+    // UTC+2, in the notation of POSIX.
     let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
     let told = seen(&output);
     let lines: Vec<_> = told.lines().collect();
@@ -91,7 +91,7 @@ fn show_tells_all_in_local_time() {
 }
 
 #[test]
-fn the_server_comes_from_the_environment_too() {
+fn the_environment_names_the_server() {
     let (_server, address) = server();
     let mut command = Command::new(PROGRAM);
     command.args(["add", "x"]).env("TODO_SERVER", &address);
@@ -111,7 +111,7 @@ fn help_version_and_completions_go_to_stdout() {
 }
 
 #[test]
-fn the_seeds_server_does_what_it_can() {
+fn commands_with_the_examples_server() {
     let example = ExampleServer::start();
     let watch = Watching::start(&example.address, &[]);
     session(

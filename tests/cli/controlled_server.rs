@@ -1,5 +1,5 @@
-//! A server that tells the test what it is asked, and does on its streams what the test
-//! says. Its list is `l`, always at revision 4, and has the open task 1, `a`.
+//! A server that reports its calls to the test, and sends on its streams what the test says.
+//! Its list is `l`, always at revision 4, with the open task 1, `a`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub struct ControlledServer {
     asked: Receiver<Asked>,
 }
 
-/// What a client asked for.
+/// A call of the client.
 enum Asked {
-    /// Answered already.
+    /// A call that is answered.
     Call(&'static str),
     Watch(Box<ControlledStream>),
 }
 
-/// A watch that was asked for.
+/// A watch without an answer yet.
 pub struct ControlledStream {
     pub request: WatchTasksRequest,
     sink: ServerStreamingSink<TaskUpdate>,
@@ -51,7 +51,7 @@ impl ControlledServer {
         ControlledServer { server, _env: env, address: format!("127.0.0.1:{port}"), asked }
     }
 
-    /// The next thing it is asked for, a call.
+    /// Waits for the next call, which must be unary.
     pub fn call(&self) -> &'static str {
         match self.asked.recv_timeout(DEADLINE).expect("a call") {
             Asked::Call(name) => name,
@@ -59,7 +59,7 @@ impl ControlledServer {
         }
     }
 
-    /// The next thing it is asked for, a watch.
+    /// Waits for the next call, which must be a watch.
     pub fn watch(&self) -> Box<ControlledStream> {
         match self.asked.recv_timeout(DEADLINE).expect("a watch") {
             Asked::Watch(stream) => stream,
@@ -67,7 +67,7 @@ impl ControlledServer {
         }
     }
 
-    pub fn is_asked_nothing_for(&self, time: Duration) {
+    pub fn has_no_call_for(&self, time: Duration) {
         match self.asked.recv_timeout(time) {
             Err(_) => {}
             Ok(Asked::Call(name)) => panic!("it was asked {name}"),
@@ -90,7 +90,7 @@ impl ControlledStream {
         let action = action.to_owned();
         let update =
             TaskUpdate { action, revision, list_id, task: task.into(), ..Default::default() };
-        // Fails if the client took it and was done before the transport had said so.
+        // It fails if the client ends before the transport confirms the message.
         let _ = block_on(self.sink.send((update, WriteFlags::default())));
     }
 

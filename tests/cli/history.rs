@@ -1,4 +1,4 @@
-//! `todo history` and `todo list --at`: what was.
+//! `todo history` and `todo list --at`: the past.
 
 use expect_test::expect;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use todo::client::Edit;
 use crate::{client, server, session, todo};
 
 #[test]
-fn the_list_as_it_was() {
+fn the_list_at_a_past_revision() {
     let (_server, address) = server();
     session(
         &address,
@@ -72,7 +72,7 @@ fn the_list_as_it_was() {
 }
 
 #[test]
-fn what_happened() {
+fn past_changes() {
     let (_server, address) = server();
     let client = client(&address);
     client.add("a").unwrap();
@@ -133,7 +133,7 @@ fn what_happened() {
     assert_eq!(change["revision"], "1");
 }
 
-/// In a row of the history, the digits of its time count as 0.
+/// Replaces the digits of the times by 0.
 fn timeless(told: &str) -> String {
     let line = |line: &str| match line.split_at_checked(34) {
         Some((start, rest)) if start.ends_with(" +00:00") => {

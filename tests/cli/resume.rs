@@ -1,4 +1,4 @@
-//! `todo watch` from a revision on, up to a revision, and across a server's end.
+//! `todo watch` from a revision, up to a revision, and across restarts of the server.
 
 use std::thread;
 
@@ -10,12 +10,12 @@ use crate::example_server::ExampleServer;
 use crate::watch::Watching;
 use crate::{client, server, session, todo};
 
-/// The first word of a line of `todo watch`.
+/// Returns the first word of a line of `todo watch`.
 pub fn revision(line: &str) -> i64 {
     line.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Adds tasks until the list is at a revision, whatever becomes of the server meanwhile.
+/// Adds tasks until the list is at a revision, also while the server restarts.
 pub fn add_up_to(revision: i64, address: &str) {
     let client = client(address);
     loop {
@@ -28,7 +28,7 @@ pub fn add_up_to(revision: i64, address: &str) {
 }
 
 #[test]
-fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
+fn restarts_lose_and_repeat_no_line() {
     const ROUNDS: i64 = 4;
     const CHANGES: i64 = 50;
     let dir = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
         }
     }
     writer.join().unwrap();
-    // Once at least: it may still have been away at the second kill.
+    // At least once: the watch may miss a short restart.
     let lost = watch.message();
     assert!(lost.starts_with("todo: cannot reach unix:"), "{lost}");
     assert!(lost.ends_with("; trying again"), "{lost}");
@@ -53,7 +53,7 @@ fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
 }
 
 #[test]
-fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
+fn a_new_list_ends_a_watch_except_with_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
@@ -93,7 +93,7 @@ fn from_one_revision_to_another() {
             "watch --from 0 --until-revision 3",
             "watch --from 1 --until-revision 4 --all",
             "watch --from 2 --count 1",
-            // Nothing matches, and it ends all the same.
+            // No change matches before the end.
             "watch --from 0 --until-revision 3 --deleted",
             "watch --from 0 --until-revision 4 --deleted",
             "watch --until-revision 4",
@@ -149,7 +149,7 @@ fn from_one_revision_to_another() {
 }
 
 #[test]
-fn up_to_a_revision_that_is_yet_to_come_and_does_not_match() {
+fn a_watch_ends_at_a_future_revision_that_does_not_match() {
     let (_server, address) = server();
     let watch = Watching::start(&address, &["--deleted", "--until-revision", "2"]);
     todo(&address, &["add", "a"]).status().unwrap();
@@ -158,7 +158,7 @@ fn up_to_a_revision_that_is_yet_to_come_and_does_not_match() {
 }
 
 #[test]
-fn the_seeds_server_keeps_no_history() {
+fn the_examples_server_keeps_no_history() {
     let example = ExampleServer::start();
     let dir = tempfile::tempdir().unwrap();
     let state = format!("watch --state {}", dir.path().join("state").display());

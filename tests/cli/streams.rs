@@ -10,7 +10,7 @@ use crate::watch::Watching;
 use crate::{seen, server, server_with_tasks_max, todo, with_input};
 
 #[test]
-fn json_is_one_object_a_line() {
+fn json_is_one_object_per_line() {
     let (_server, address) = server();
     let json = |args: &[&str]| -> Vec<Value> {
         let output = todo(&address, args).arg("--json").output().unwrap();
@@ -120,7 +120,7 @@ fn a_line_is_added_before_the_next_one_is_written() {
 }
 
 #[test]
-fn commands_piped_in() {
+fn piped_commands() {
     let (_server, address) = server();
     let input = "\
 add Don't  \"forget\"

@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::watch::Watching;
 use crate::{client, seen, server, session, todo};
 
-/// A `todo wait` that has looked and waits.
+/// Starts a `todo wait` that has read its task.
 pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
     let waiting = Watching::spawn(todo(address, &["wait"]).args(args.split_whitespace()));
     let id = args.split(' ').next().unwrap();
@@ -17,7 +17,7 @@ pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
 }
 
 #[test]
-fn what_is_so_already_is_not_waited_for() {
+fn a_condition_that_holds_ends_the_wait_immediately() {
     let (_server, address) = server();
     session(
         &address,
@@ -68,7 +68,7 @@ fn what_is_so_already_is_not_waited_for() {
 }
 
 #[test]
-fn it_waits_no_longer_than_it_is_told() {
+fn the_time_limit_ends_the_wait() {
     let (_server, address) = server();
     for title in ["a", "b"] {
         client(&address).add(title).unwrap();
@@ -90,7 +90,7 @@ fn it_waits_no_longer_than_it_is_told() {
 }
 
 #[test]
-fn it_ends_when_it_happens() {
+fn the_wait_ends_when_the_condition_holds() {
     let (_server, address) = server();
     let client = client(&address);
     for title in ["a", "b", "c"] {

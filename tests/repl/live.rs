@@ -1,4 +1,4 @@
-//! What comes from others while somebody types.
+//! Changes by others while a line is typed.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::terminal::{CTRL_C, CTRL_D, CTRL_R, Repl, contents};
 use crate::{DEADLINE, client, server, server_on, socket};
 
 #[test]
-fn what_others_do_appears_above_a_line_being_typed() {
+fn changes_by_others_appear_above_the_line() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     let other = client(&address);
@@ -47,7 +47,7 @@ fn an_announcement_does_not_wait_for_a_key() {
         repl.prompt_is(typed);
     };
     repl.keys("done \t");
-    repl.sees(" more)\n");
+    repl.sees(" more)");
     announced(&repl, "done ", "after Tab");
     repl.keys("\t");
     announced(&repl, "done ", "after a second Tab");
@@ -117,10 +117,10 @@ fn the_servers_loss_and_return_are_announced() {
     registered(&repl, &client(&address));
 }
 
-/// Without a word: the session notices by itself, and goes on with all that was
-/// acknowledged and all that was done elsewhere.
+/// The server has no time to say that it ends. The session notices it, and afterwards shows
+/// every acknowledged change and every change that was made elsewhere.
 #[test]
-fn a_server_that_is_killed_and_started_again_is_announced_and_nothing_is_lost() {
+fn restart_of_a_killed_server_is_announced_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
@@ -151,7 +151,7 @@ fn a_server_that_is_killed_and_started_again_is_announced_and_nothing_is_lost() 
 }
 
 #[test]
-fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
+fn few_missed_changes_are_announced_and_many_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let serve = |address: &str| {
         let store = Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
@@ -163,7 +163,7 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
     client(&address).add("known").unwrap();
     let repl = Repl::start(&address);
     registered(&repl, &client(&address));
-    // Where the session does not see it.
+    // At an address that the session does not watch.
     let change_elsewhere = |edits: &[Edit]| {
         let elsewhere = serve("127.0.0.1:0");
         let other = client(&elsewhere.addresses()[0].to_string());
@@ -182,7 +182,7 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
          [Update] Task 1: COMPLETED\n  Title: known\n  Completed: True\n"
     ));
     server.shutdown().unwrap();
-    // Of the second loss.
+    // The notice of the second loss.
     repl.screen.wait("[Offline]", |screen| contents(screen).matches("[Offline]").count() == 2);
     let many: Vec<_> = [Edit::Reopen, Edit::Complete].into_iter().cycle().take(10).collect();
     let added = change_elsewhere(&many);
@@ -192,7 +192,7 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
 }
 
 #[test]
-fn another_list_at_the_same_place_is_said() {
+fn another_list_at_the_same_address_is_announced() {
     let dir = tempfile::tempdir().unwrap();
     let (server, address) = server_on(&socket(dir.path()));
     client(&address).add("of the old list").unwrap();
@@ -233,7 +233,7 @@ fn ctrl_c_stops_a_wait_and_a_change_by_others_ends_it() {
 }
 
 #[test]
-fn a_session_starts_without_its_server_and_ends_at_once() {
+fn a_session_starts_without_its_server_and_ends_immediately() {
     let dir = tempfile::tempdir().unwrap();
     let address = socket(dir.path());
     let mut repl = Repl::start(&address);
@@ -248,12 +248,12 @@ fn a_session_starts_without_its_server_and_ends_at_once() {
     let start = Instant::now();
     repl.keys(CTRL_D);
     repl.ends();
-    // Far below any timeout or back-off of a server that is gone.
+    // Far below every timeout and back-off.
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
-fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
+fn hostile_titles_of_another_server_do_not_change_the_screen() {
     let example = ExampleServer::start();
     let repl = Repl::start(&example.address);
     let other = client(&example.address);
@@ -264,7 +264,7 @@ fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
 }
 
 #[test]
-fn the_seeds_server_has_a_session_too() {
+fn the_examples_server_has_a_session_too() {
     let example = ExampleServer::start();
     let other = client(&example.address);
     other.add("Buy milk").unwrap();
@@ -278,7 +278,7 @@ fn the_seeds_server_has_a_session_too() {
     repl.sees("does not have GetTask: use todod\n");
 }
 
-/// Waits until the REPL's watch is registered: it announces what `other` does.
+/// Waits until the REPL's watch is registered: it announces the changes of `other`.
 pub fn registered(repl: &Repl, other: &Client) {
     let start = Instant::now();
     let before = updates(repl.screen.terminal.lock().parser.screen());

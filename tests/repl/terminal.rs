@@ -1,4 +1,4 @@
-//! A terminal with a REPL in it.
+//! A REPL in a pseudo-terminal.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 
 use crate::DEADLINE;
 
-/// A REPL in a terminal of its own.
+/// A REPL in a pseudo-terminal of its own.
 pub struct Repl {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     pub screen: Arc<Screen>,
     reader: JoinHandle<()>,
     prompt: String,
-    /// The window is open as long as this is.
+    /// Dropping it would close the terminal.
     _master: Box<dyn MasterPty + Send>,
     home: TempDir,
 }
@@ -86,7 +86,7 @@ impl Repl {
         self.keyboard.flush().unwrap();
     }
 
-    /// Types a line and waits for the next, empty prompt.
+    /// Types a line and waits for the next empty prompt.
     pub fn line(&mut self, line: &str) {
         self.keys(line);
         self.prompt_is(line);
@@ -94,12 +94,12 @@ impl Repl {
         self.prompt_is("");
     }
 
-    /// Waits until the screen, without the prompt's own text, contains `text`.
+    /// Waits until the screen contains `text`.
     pub fn sees(&self, text: &str) {
         self.screen.wait(text, |screen| contents(screen).contains(text));
     }
 
-    /// Waits for the prompt and what was typed, hints apart.
+    /// Waits for the prompt with this input and the cursor behind it, before any hint.
     pub fn prompt_is(&self, typed: &str) {
         self.cursor_is_behind(&format!("{}{typed}", self.prompt));
     }
@@ -118,7 +118,7 @@ impl Repl {
         contents(self.screen.terminal.lock().parser.screen())
     }
 
-    /// Waits for the end. Gives back where its history is.
+    /// Waits for the end. Returns the directory of the history.
     pub fn ends(mut self) -> TempDir {
         self.screen.wait_for("the end", |terminal| terminal.is_closed);
         assert_eq!(self.child.wait().unwrap().exit_code(), 0, "{}", self.screen());
@@ -134,7 +134,7 @@ pub fn contents(screen: &vt100::Screen) -> String {
 impl Screen {
     fn show(&self, mut output: Box<dyn Read + Send>) {
         let mut bytes = [0; 4096];
-        // A terminal whose program has ended fails to read.
+        // Reading fails once the program has ended.
         while let Ok(read @ 1..) = output.read(&mut bytes) {
             self.terminal.lock().parser.process(&bytes[..read]);
             self.changed.notify_all();
@@ -147,7 +147,7 @@ impl Screen {
         self.wait_for(what, |terminal| is_there(terminal.parser.screen()));
     }
 
-    /// Waits a while, and says whether it came.
+    /// Waits for at most this time. Returns whether it came.
     pub fn wait_at_most(&self, most: Duration, is_there: impl Fn(&vt100::Screen) -> bool) -> bool {
         let deadline = Instant::now() + most;
         let mut terminal = self.terminal.lock();

@@ -1,4 +1,4 @@
-//! Commands, keys, the menu and the history.
+//! Commands, keys, menu and history.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -63,14 +63,14 @@ fn ctrl_c_stops_a_call_that_waits() {
 }
 
 #[test]
-fn what_is_typed_ahead_is_kept() {
+fn input_that_is_typed_ahead_is_kept() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     repl.keys("1\rBuy milk\radd two\rlist\rdone 1\r");
     repl.sees("completed 1 Buy milk\n");
     repl.prompt_is("");
     repl.sees("Enter task title: Buy milk\nAdded task ID: 1\n");
-    // Pasted at once: each line is a line.
+    // Pasted together: each line is a line of input.
     repl.keys("\x1b[200~add three\nadd four\x1b[201~\r");
     repl.sees("\n3 three\n4 four\n");
 }
@@ -155,7 +155,7 @@ fn ids_are_completed_with_those_that_fit() {
     repl.sees("2  Sweep");
     repl.prompt_is("done ");
     repl.keys("1");
-    // The hint: the title, dimmed, not typed.
+    // The hint is the title, dimmed.
     repl.sees("> done 1  Buy milk\n");
     repl.prompt_is("done 1");
     repl.keys("\r");
@@ -163,7 +163,7 @@ fn ids_are_completed_with_those_that_fit() {
 }
 
 #[test]
-fn one_to_four_are_the_seeds_menu() {
+fn one_to_four_are_the_examples_menu() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     repl.keys("1\r");
@@ -211,7 +211,7 @@ fn lines_are_remembered_for_their_owner() {
 }
 
 #[test]
-fn a_history_that_cannot_be_kept_is_said_once() {
+fn a_history_that_cannot_be_saved_is_reported_once() {
     let (_server, address) = server();
     let home = TempDir::new().unwrap();
     std::fs::write(home.path().join("todo"), "no directory").unwrap();
@@ -223,7 +223,7 @@ fn a_history_that_cannot_be_kept_is_said_once() {
 }
 
 #[test]
-fn no_color_leaves_nothing_to_mistake_for_typing() {
+fn no_color_disables_styles_and_hints() {
     let (_server, address) = server();
     client(&address).add("Buy milk").unwrap();
     let home = TempDir::new().unwrap();

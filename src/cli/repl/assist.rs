@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
+use rustyline::line_buffer::LineBuffer;
 use rustyline::validate::Validator;
-use rustyline::{Context, Helper};
+use rustyline::{Changeset, Context, Helper};
 
 use super::cache::TaskCache;
 use super::control::arguments;
@@ -180,10 +181,25 @@ impl Completer for Assist {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        if let Some(line) = self.search.lock().new_line.clone() {
+            return Ok((0, vec![Pair { display: String::new(), replacement: line }]));
+        }
         match line.get(..pos) {
             Some(before) if !self.is_asking => Ok(self.candidates(before, candidates_max())),
             _ => Ok((pos, Vec::new())),
         }
+    }
+
+    fn update(
+        &self,
+        line: &mut LineBuffer,
+        start: usize,
+        elected: &str,
+        changes: &mut Changeset,
+    ) {
+        let is_whole = self.search.lock().new_line.take().is_some();
+        let end = if is_whole { line.len() } else { line.pos() };
+        line.replace(start..end, elected, changes);
     }
 }
 

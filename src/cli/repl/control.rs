@@ -110,21 +110,21 @@ mod tests {
         expect![[r#"
               add TITLE...                              Add a task
               list [--open] [--completed] [--deleted] [--all] [--at REV]
-                                                        List the tasks that are not deleted
-              show ID                                   Show all about a task
+                                                        List tasks
+              show ID                                   Show a task's details
               done ID...                                Mark tasks completed
-              reopen ID...                              Mark completed tasks open again
+              reopen ID...                              Reopen completed tasks
               edit ID TITLE...                          Change a task's title
-              rm ID...                                  Delete tasks; `restore` brings them back
-              restore ID...                             Bring deleted tasks back
+              rm ID...                                  Delete tasks; `restore` undoes it
+              restore ID...                             Restore deleted tasks
               watch [OPTIONS]                           Print changes as they happen
-              wait ID [OPTIONS]                         Wait until a task is completed, or deleted, or changed
-              history [ID] [--from REV] [--to REV]      Print the changes that were made, of one task or of all
-              web [--url URL]                           Open the page in the browser
-              completions SHELL                         Print the completion script of a shell
+              wait ID [OPTIONS]                         Wait until a task is completed, deleted or changed
+              history [ID] [--from REV] [--to REV]      Print past changes of one task or of all tasks
+              web [--url URL]                           Open the web page in the browser
+              completions SHELL                         Print a completion script for a shell
               help [COMMAND]                            List the commands, or explain one
-              exit                                      Leave
-              quit                                      Leave
+              exit                                      Leave the session
+              quit                                      Leave the session
 
             The title of add and edit is the rest of the line as typed.
             On a terminal: 1 adds a task, 2 lists tasks, 3 completes one, 4 leaves.

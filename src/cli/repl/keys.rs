@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustyline::{
-    Cmd, ConditionalEventHandler, Event, EventContext, KeyCode, KeyEvent, Modifiers, Movement,
-    RepeatCount,
+    Cmd, ConditionalEventHandler, Event, EventContext, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 
 /// The keys that work differently than in rustyline. There, some keys wait for a further
@@ -24,8 +23,10 @@ impl ConditionalEventHandler for Keys {
             KeyEvent(KeyCode::Char('Q' | 'V' | 'X' | ']'), Modifiers::CTRL)
             | KeyEvent(KeyCode::Char(']'), Modifiers::CTRL_ALT) => Some(Cmd::Noop),
             key => {
-                let line = self.0.lock().key(key, context.line())?;
-                Some(line.map_or(Cmd::Noop, |l| Cmd::Replace(Movement::WholeBuffer, Some(l))))
+                let mut search = self.0.lock();
+                search.new_line = search.key(key, context.line())?;
+                // No command sets the line and moves the cursor to its end: completion does.
+                Some(if search.new_line.is_some() { Cmd::Complete } else { Cmd::Noop })
             }
         }
     }
@@ -37,9 +38,11 @@ pub(super) struct Search {
     /// The history, oldest first.
     lines: Vec<String>,
     running: Option<Running>,
+    /// Replaces the line, as the only candidate of a completion.
+    pub(super) new_line: Option<String>,
 }
 
-/// A search that goes on while the line is the one that it found.
+/// A search that continues while the line is the one that it found.
 struct Running {
     query: String,
     found: usize,
