@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access_guard;
 mod app;
 mod away;
 mod calls;
@@ -10,7 +11,7 @@ mod crowd;
 mod daemon;
 mod events;
 mod files;
-mod guard;
+
 #[allow(dead_code)] // the system tests use the rest of it
 #[path = "../system/harness.rs"]
 mod harness;

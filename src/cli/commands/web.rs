@@ -14,7 +14,7 @@ use crate::limits::WEB_PROBE_TIMEOUT;
 const STATUS_BYTES: usize = 12;
 
 /// Opens the page in the browser if a server answers there, and prints its address.
-pub fn run(url: &PageUrl, session: &mut Session<'_>) -> io::Result<Exit> {
+pub(crate) fn run(url: &PageUrl, session: &mut Session<'_>) -> io::Result<Exit> {
     if let Err(why) = probe(url) {
         let why = format!(
             "no page at {}: {why}; start it with `todo-web --listen {}`, or give --url",
