@@ -1,7 +1,7 @@
 //! `todo-web`: parses the command line, runs the server until a signal, exits.
 
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -71,32 +71,33 @@ fn run(args: Args) -> anyhow::Result<()> {
 /// Prints each address that works in a browser.
 fn announce(listening: SocketAddr) {
     let mut stdout = io::stdout().lock();
-    for address in browser_addresses(listening) {
+    let addresses = browser_addresses(listening);
+    for address in &addresses {
         // A closed stdout does not keep the server from working.
         let _ = writeln!(stdout, "listening on http://{address}");
     }
     let _ = stdout.flush();
-    if listening.ip().is_unspecified() {
+    if addresses != [listening] {
         log::info!(
             "other machines may use any address of this machine; for a host name give --allow-host NAME"
         );
     }
 }
 
-/// Returns the address, or, since no browser may use `0.0.0.0` or `[::]`, loopback and the
-/// address at which this machine's network reaches it, if there is a network.
+/// Returns the address itself, or, for `0.0.0.0` and `[::]`, which the access guard refuses,
+/// loopback and the machine's own address in its network, if there is one.
 fn browser_addresses(listening: SocketAddr) -> Vec<SocketAddr> {
-    // Reserved for documentation: the system picks the address that it would send from.
-    let (loopback, elsewhere) = match listening {
-        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), "192.0.2.1:9"),
-        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), "[2001:db8::1]:9"),
-    };
-    if !listening.ip().is_unspecified() {
+    let ip = listening.ip().to_canonical();
+    if !ip.is_unspecified() {
         return vec![listening];
     }
-    // Connecting a UDP socket sends nothing.
-    let own = UdpSocket::bind((listening.ip(), 0)).and_then(|socket| {
-        socket.connect(elsewhere)?;
+    let (loopback, documentation) = match ip {
+        IpAddr::V4(_) => (IpAddr::from(Ipv4Addr::LOCALHOST), "192.0.2.1:9"),
+        IpAddr::V6(_) => (IpAddr::from(Ipv6Addr::LOCALHOST), "[2001:db8::1]:9"),
+    };
+    // Connecting a UDP socket sends nothing, but it selects the address to send from.
+    let own = UdpSocket::bind((ip, 0)).and_then(|socket| {
+        socket.connect(documentation)?;
         socket.local_addr()
     });
     let own = own.ok().map(|own| own.ip()).filter(|own| *own != loopback);

@@ -264,7 +264,7 @@ pub struct WebArgs {
     pub url: PageUrl,
 }
 
-/// The address of a page: `http://HOST[:PORT]`, optionally with a path.
+/// The address of a page: `http://HOST[:PORT]`, with an optional path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageUrl {
     pub text: String,
@@ -275,7 +275,7 @@ pub struct PageUrl {
 }
 
 fn page_url(text: &str) -> Result<PageUrl, String> {
-    let invalid = || format!("use http://HOST:PORT, such as {DEFAULT_PAGE}");
+    let invalid = || format!("expected http://HOST:PORT, such as {DEFAULT_PAGE}");
     let uri: Uri = text.parse().map_err(|_| invalid())?;
     let (is_https, default_port) = match uri.scheme_str() {
         Some("http") => (false, 80),
@@ -296,9 +296,8 @@ fn revision() -> clap::builder::RangedI64ValueParser<i64> {
     value_parser!(i64).range(0..)
 }
 
-/// An address of a server, as options have it: HOST:PORT or unix:PATH.
-///
-/// The transport would take port 99999 for 34463, and look up a name without a port.
+/// Parses the address of a server: HOST:PORT or unix:PATH. The transport itself would take
+/// port 99999 for 34463, and look up a name without a port.
 pub fn server(text: &str) -> Result<String, String> {
     let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
     let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
@@ -310,7 +309,7 @@ pub fn server(text: &str) -> Result<String, String> {
     });
     match is_path || (is_host && !text.starts_with("unix:")) {
         true => Ok(text.to_owned()),
-        false => Err(format!("use HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
+        false => Err(format!("expected HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
     }
 }
 

@@ -114,7 +114,6 @@ fn an_update_without_json_form_ends_the_stream_before_it() {
     let mut task = task(1, "year 292277026596");
     task.created_at.mut_or_insert_default().seconds = i64::MAX;
     watch.send("UPDATED", 5, Some(task));
-    watch.send("UPDATED", 6, None);
     let offline = events.expect("offline");
     assert_eq!((&*position, &*offline.last_id), ("l:4", "l:4"));
     let why = offline.data["message"].as_str().unwrap();

@@ -120,7 +120,9 @@ fn options_and_environment_are_equal() {
 /// is refused.
 #[test]
 fn every_printed_address_opens_the_page() {
-    for (listen, loopback) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]")] {
+    for (listen, loopback) in
+        [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]"), ("[::ffff:0.0.0.0]:0", "127.0.0.1")]
+    {
         if TcpListener::bind(format!("{loopback}:0")).is_err() {
             eprintln!("skipped {listen}: this machine has no {loopback}");
             continue;
