@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod limits;
 pub mod model;
+pub mod os;
 pub mod rpc;
 pub mod server;
 pub mod state;

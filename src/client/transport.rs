@@ -10,6 +10,7 @@ use super::{CallError, Code, Interrupt, Position, example, proto};
 use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
+use crate::os::random_hex;
 use crate::rpc::{Encoded, methods, raw};
 
 /// The default address of `todod`.
@@ -54,10 +55,8 @@ impl Client {
         message_bytes_max: i32,
         needs_todod: bool,
     ) -> Result<Client, CallError> {
-        let mut random = [0; 12];
-        getrandom::fill(&mut random)
+        let session = random_hex::<12>()
             .map_err(|e| CallError::new(Code::Internal, format!("no random bytes: {e}")))?;
-        let session: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let env = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-client").build());
         let channel = ChannelBuilder::new(env)
             // Two clients of one process do not share a connection or its back-off.

@@ -9,7 +9,6 @@ mod json;
 mod page;
 mod status;
 mod token;
-mod transcode;
 
 pub use burst::{Burst, Packing};
 pub use changes::ChangesQuery;
@@ -19,10 +18,9 @@ pub use convert::{
 };
 pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, raw};
 pub use encodings::Encodings;
-pub use json::json;
+pub use json::{Rpc, compact_json, json};
 pub use page::PageQuery;
 pub use status::{code, status};
-pub use transcode::{Rpc, compact_json};
 
 /// The messages of `proto/todo.proto`.
 #[allow(clippy::all, clippy::unwrap_used)]
@@ -36,7 +34,6 @@ pub mod methods {
     use super::Rpc;
     use super::proto::*;
     use grpcio::{Marshaller, Method, MethodType, pb_de, pb_ser};
-    use protobuf::MessageFull;
 
     include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{Change, Remembered, RequestId, Revision, Task, TaskId, Timestamp};
+use crate::os::random_hex;
 
 /// Keeps the list. Owned by one thread.
 pub trait Store: Send {
@@ -122,9 +123,7 @@ pub struct Loaded {
 
 /// A name for a new list: 128 random bits, so that no two lists ever share it.
 pub fn new_list_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    random_hex::<16>()
 }
 
 /// What one turn writes.
