@@ -62,9 +62,7 @@ impl<'a, T> Pipeline<'a, T> {
                 let option = client.call_option();
                 match client.grpc.unary_call_async(&ADD_TASK, &request, option) {
                     Ok(receiver) => Answer::Pending(receiver),
-                    Err(e) => {
-                        Answer::Known(Err(CallError::of(&e, ADD_TASK.name, client.server())))
-                    }
+                    Err(e) => Answer::Known(Err(CallError::of(&e, ADD_TASK.name, client.server()))),
                 }
             }
         };
@@ -176,8 +174,7 @@ mod tests {
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        let client =
-            Client::new(&format!("127.0.0.1:{port}"), Duration::from_secs(60)).unwrap();
+        let client = Client::new(&format!("127.0.0.1:{port}"), Duration::from_secs(60)).unwrap();
         let mut pipeline = Pipeline::new(&client);
         let (mut added, mut tags) = (Vec::new(), 1..=5);
         while added.len() < 5 {

@@ -18,8 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::app_state::AppState;
 use super::error::Error;
 use crate::client::{
-    CallError, Code, Position, Timer, UpdateKind, WatchEvent, WatchOptions, WatchStart,
-    WatchStream,
+    CallError, Code, Position, Timer, UpdateKind, WatchEvent, WatchOptions, WatchStart, WatchStream,
 };
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
 use crate::rpc::compact_json;
@@ -43,7 +42,9 @@ pub(crate) async fn events(
     let filter = filter(request.uri().query().unwrap_or_default())?;
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         let full = offline("too many open event streams: trying again").retry(WEB_RETRY_FULL);
-        return Ok((UNBUFFERED, Sse::new(stream::iter([Ok::<_, Infallible>(full)]))).into_response());
+        return Ok(
+            (UNBUFFERED, Sse::new(stream::iter([Ok::<_, Infallible>(full)]))).into_response()
+        );
     };
     let (sender, mut batches) = mpsc::channel(PENDING_BATCHES_MAX);
     let start = match last_event_id(request.headers()) {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use grpcio::Method;
-use todo::client::{CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart};
+use todo::client::{
+    CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart,
+};
 use todo::rpc::methods;
 use todo::rpc::proto::*;
 use todo::server::Server;
@@ -120,7 +122,9 @@ pub fn next_update(watch: &Watch) -> TaskUpdate {
     match next_event(watch) {
         WatchEvent::Connected { .. } => next_update(watch),
         // On a slow machine.
-        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => next_update(watch),
+        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => {
+            next_update(watch)
+        }
         WatchEvent::Update(update) => update,
         WatchEvent::Lost(why) | WatchEvent::Ended(why) => panic!("the watch ended: {why}"),
     }
