@@ -80,12 +80,12 @@ fn show_prints_local_times() {
     todo(&address, &["done", "1"]).status().unwrap();
     // UTC+2, in the notation of POSIX.
     let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
-    let told = seen(&output);
-    let lines: Vec<_> = told.lines().collect();
+    let printed = seen(&output);
+    let lines: Vec<_> = printed.lines().collect();
     let start = ["id         1", "title      Buy milk", "state      completed", "revision   2"];
     assert_eq!(lines[..4], start);
     for (line, name) in lines[4..].iter().zip(["created  ", "updated  ", "completed"]) {
-        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{told}");
+        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{printed}");
     }
     assert_eq!(lines.len(), 7);
 }
