@@ -5,7 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod limits;
 pub mod model;
-pub mod rpc;
+pub mod wire;
 pub mod server;
 pub mod state;
 pub mod store;

@@ -1,0 +1,1 @@
+//! The record of a task: the encoded wire message `Task`.
