@@ -14,6 +14,7 @@ pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
@@ -54,6 +55,12 @@ pub trait Store: Send {
     /// Receives when `next` may have an event that no call of the owner caused.
     fn ready(&self) -> &Receiver<()>;
 
+    /// When to call `on_deadline`, if at all: for stores that resend what was not answered.
+    fn next_deadline(&self) -> Option<Instant>;
+
+    /// Does what is due at this time.
+    fn on_deadline(&mut self, now: Instant) -> Result<(), StoreError>;
+
     /// The idempotency record with this number, at or before the position.
     fn find_request(&mut self, number: RequestNumber)
     -> Result<Option<IdempotencyRecord>, StoreError>;
@@ -85,6 +92,9 @@ pub enum Event {
     /// for now: an error of the kind `NoSpace` or `Busy`.
     Refused(StoreError),
     BarrierPassed,
+    /// The log is out of reach since then; what is in flight stays in flight.
+    Unreachable { since: Instant, reason: String },
+    Reachable,
 }
 
 /// The largest batch that a store takes.
