@@ -8,6 +8,8 @@ pub const TITLE_CHARS_MAX: usize = 1024;
 pub const REQUEST_ID_CHARS_MAX: usize = 64;
 /// The last task id: ids are `int32` on the wire.
 pub const TASK_ID_MAX: i32 = i32::MAX;
+/// Bytes of an encoded task, at most.
+pub const TASK_BYTES_MAX: usize = 96 * 1024;
 /// Tasks in the list, deleted ones counted, unless `--tasks-max` says otherwise.
 pub const TASKS_MAX_DEFAULT: u32 = 1_000_000;
 
@@ -40,28 +42,47 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
-/// Whoever shares a core with the state thread lets it go first when so many wait.
-pub const HANDOVER_COMMANDS: usize = 32;
-/// Commands taken into one turn, at most: one transaction, one sync.
-pub const TURN_COMMANDS_MAX: usize = 1_024;
-/// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
-/// Room for the changes of several full turns.
-pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
-/// What `--queue-max`, `--watchers-max` and `--watch-queue-max` may be at most: the queue
-/// of calls takes its memory when it is made.
+/// With fewer commands in the queue, the state thread first yields to the poll thread.
+pub const GATHER_COMMANDS: usize = 32;
+/// Commands of one batch, at most: one transaction, one sync.
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// Bytes of the changes of one batch; the command that exceeds it is the last.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// The maximum of `--queue-max` and `--watchers-max`: the queue of calls takes its memory
+/// when it is made.
 pub const QUEUE_LIMIT: usize = 1_000_000;
-/// History: the newest changes that stay in memory,
-pub const RECENT_CHANGES_MAX: usize = 16_384;
-/// changes that are kept at least, unless `--history-revisions` says otherwise,
+/// Changes in the change log, the newest that stay in memory.
+pub const CHANGE_LOG_CHANGES_MAX: usize = 16_384;
+/// Bytes of the changes in the change log.
+pub const CHANGE_LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Changes that are kept at least, unless `--history-revisions` says otherwise.
 pub const HISTORY_REVISIONS_DEFAULT: i64 = 1_000_000;
-/// for how long they are kept at least, unless `--history-age` says otherwise,
+/// How long changes are kept at least, unless `--history-age` says otherwise.
 pub const HISTORY_AGE_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// and changes that are kept at most, unless `--history-revisions-max` says otherwise.
+/// Changes that are kept at most, unless `--history-revisions-max` says otherwise.
 pub const HISTORY_REVISIONS_MAX_DEFAULT: i64 = 10_000_000;
-/// Changes that one step of compaction deletes, at most: a turn stays short.
+/// Changes that one step of compaction deletes, at most: a batch waits for it.
 pub const COMPACTION_STEP: usize = 500;
-/// Steps between two turns, at most.
+/// Steps of compaction between two batches, at most.
 pub const COMPACTION_STEPS_MAX: usize = 3;
+/// Deleted tasks are purged after this long, unless `--trash-age` says otherwise.
+pub const TRASH_AGE_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Deleted tasks that one step purges, at most: a batch waits for it.
+pub const TRASH_STEP: usize = 100;
+/// The trash is checked at least this often: the system's clock may have been set.
+pub const TRASH_CHECK_MAX: Duration = Duration::from_secs(60 * 60);
+/// A purge that the store refused is repeated after this long.
+pub const TRASH_RETRY: Duration = Duration::from_secs(60);
+/// A clock that was ahead by more than this is reported.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A log that is out of reach for this long: new and waiting calls are refused.
+pub const UNREACHABLE_REFUSES: Duration = Duration::from_secs(3);
+/// The same: callers of the proposal in doubt are told that the outcome is unknown.
+pub const UNREACHABLE_ABANDONS: Duration = Duration::from_secs(5);
+/// The same: watches end, so that clients try another server.
+pub const UNREACHABLE_ENDS_WATCHES: Duration = Duration::from_secs(10);
+/// How long the state thread waits at its end for a store that settles later.
+pub const FINISH_WITHIN: Duration = Duration::from_secs(1);
 /// The state thread and the reader look around after this long without an event.
 pub const IDLE_TICK: Duration = Duration::from_secs(60);
 /// When compaction found nothing that it may forget, it looks again this much later.
@@ -70,37 +91,32 @@ pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
 pub const HISTORY_READ_MAX: usize = 1_000;
 /// Reads for one page of a list of the past, at most: other reads wait meanwhile.
 pub const PAST_READS_PER_PAGE: usize = 10;
-/// Bytes of one burst, one stretch of history, or one piece of a snapshot, for a stream:
-/// it ends with the update that is beyond.
-pub const STRETCH_BYTES_MAX: usize = 256 * 1024;
-/// What an update takes beside its title, about.
-pub const UPDATE_BYTES: usize = 100;
-/// Bytes of these that clients have not taken, of all streams together; beyond, streams
-/// that need more wait.
-pub const STRETCHES_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Whether there is room again is looked at this often.
-pub const STRETCHES_CHECK: Duration = Duration::from_millis(10);
-/// Bytes of encoded history that are kept for the next watcher that is behind.
-pub const BLOCKS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of an update batch, a history chunk or a snapshot piece for a stream; the update
+/// that exceeds it is the last.
+pub const UPDATE_BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Changes of the commit batches that a stream sends as one update batch.
+pub const UPDATE_BATCH_CHANGES_MAX: usize = 1_024;
+/// Bytes read for streams that clients have not taken, of all streams together; above it,
+/// streams that need more wait.
+pub const STREAM_READS_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How often the readers check whether clients have taken enough.
+pub const STREAM_READS_CHECK: Duration = Duration::from_millis(10);
+/// Bytes of encoded history chunks that are kept for the next lagging stream.
+pub const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Threads that read listings and history.
+pub const READER_THREADS: usize = 2;
 /// What `progress_interval_ms` may be.
 pub const PROGRESS_INTERVAL_MS_MIN: i32 = 100;
 pub const PROGRESS_INTERVAL_MS_MAX: i32 = 60_000;
-/// Changes that are published at once, at most.
-pub const BURST_CHANGES_MAX: usize = 1_024;
-/// While watchers are being served, what is committed waits to be published: they share
-/// larger bursts, which cost less. Whether they still are is looked at this often,
-pub const PUBLISH_CHECK: Duration = Duration::from_millis(5);
-/// and beyond this it is published anyhow.
-pub const PUBLISH_DELAY_MAX: Duration = Duration::from_millis(50);
-/// Updates in one message of a watch, at most,
+/// Updates in one message of a watch, at most.
 pub const UPDATES_PER_MESSAGE_MAX: usize = 1_000;
-/// and its encoded size, unless a single update is larger.
+/// Bytes of a message of several updates, at most.
 pub const PACKED_BYTES_MAX: usize = 256 * 1024;
-/// Old versions of the list that snapshots hold on to, at most; beyond, they share.
-pub const SNAPSHOT_VERSIONS_MAX: usize = 16;
-/// How long a client may take for its snapshot.
+/// Old versions of the list that snapshots hold, at most; beyond, snapshots share them.
+pub const PINNED_SNAPSHOTS_MAX: usize = 16;
+/// How long a client may take to read its snapshot.
 pub const SNAPSHOT_TAKEN_WITHIN: Duration = Duration::from_secs(60);
-/// Watches at once, unless `--watchers-max` says otherwise.
+/// Watches at a time, unless `--watchers-max` says otherwise.
 pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
 /// A watch whose client does not read ends after this long, unless
 /// `--watch-stall-timeout` says otherwise.
@@ -218,22 +234,23 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
 const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
-const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
-const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * TURN_COMMANDS_MAX);
+const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
-// Forgetting keeps up with full turns.
-const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);
-// A title of four-byte characters still fits a page, and a page the 4 MiB that a
-// client takes by default.
-const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);
-const _: () = assert!(PAGE_BYTES_MAX + TITLE_CHARS_MAX * 4 < 4 * 1024 * 1024);
-const _: () = assert!(TITLE_CHARS_MAX * 4 < REQUEST_BYTES_MAX);
+// Deleting old idempotency records keeps up with full batches.
+const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX as i64);
+// The largest task fits a page, and a page with one task too many the 4 MiB that a client
+// takes by default.
+const _: () = assert!(TASK_BYTES_MAX < PAGE_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX + TASK_BYTES_MAX < 4 * 1024 * 1024);
+const _: () = assert!(TITLE_CHARS_MAX * 4 < TASK_BYTES_MAX);
+const _: () = assert!(TASK_BYTES_MAX < REQUEST_BYTES_MAX);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < INPUT_LINE_BYTES_MAX);
-const _: () = assert!(2 * BURST_CHANGES_MAX <= WATCH_QUEUE_MAX_DEFAULT);
-const _: () = assert!(TITLE_CHARS_MAX * 4 < PACKED_BYTES_MAX);
+const _: () = assert!(TASK_BYTES_MAX < PACKED_BYTES_MAX);
 const _: () = assert!(COMPACTION_STEP <= HISTORY_READ_MAX);
-// Forgetting keeps up with full turns.
-const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > TURN_COMMANDS_MAX);
+// Compaction keeps up with full batches.
+const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > BATCH_COMMANDS_MAX);
+const _: () = assert!(UNREACHABLE_REFUSES.as_secs() < UNREACHABLE_ABANDONS.as_secs());
+const _: () = assert!(UNREACHABLE_ABANDONS.as_secs() < UNREACHABLE_ENDS_WATCHES.as_secs());
 const _: () = assert!(HISTORY_REVISIONS_DEFAULT <= HISTORY_REVISIONS_MAX_DEFAULT);
 const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);
 // There is room for calls and pages beside the streams, and each stream is a call.
