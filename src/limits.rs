@@ -126,12 +126,12 @@ pub const OPEN_FILES_RESERVED: usize = 100;
 /// A watch that ended because its client did not read is cancelled after this long:
 /// its status waits behind what the client does not read.
 pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
-/// Watch streams that have their turn together: between slices other calls have theirs.
-pub const SLICE_STREAMS: usize = 64;
-/// Messages of a slice; each of its streams may send two in any case.
-pub const SLICE_MESSAGES: usize = 256;
-/// The next slice does not wait longer for the one before.
-pub const SLICE_TIME_MAX: Duration = Duration::from_millis(5);
+/// Watch streams that send in the same round: between rounds other calls are served.
+pub const ROUND_STREAMS_MAX: usize = 64;
+/// Messages that the streams of a round share. Each may send at least two.
+pub const ROUND_MESSAGES: usize = 256;
+/// The next round starts after this time even if the previous one has not ended.
+pub const ROUND_TIME_MAX: Duration = Duration::from_millis(5);
 /// Listings that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
 /// Bytes of one listing, at most, where no page size limits it.

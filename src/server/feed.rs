@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::catch_up::{Stretch, stretch};
 use super::reader::{Asked, Reader};
 use super::snapshot::Snapshot;
-use super::wakes::Signal;
+use super::transport::Signal;
 use crate::model::{Rejection, Revision};
 use crate::rpc::{self, Burst, Encoded, Packing};
 use crate::state::{Begin, Next, Subscription};

@@ -9,8 +9,7 @@ use crossbeam_channel::{
 };
 
 use super::blocks::Blocks;
-use super::outbox::Outbox;
-use super::wakes::Signal;
+use super::transport::{CompletionQueue, Signal};
 use crate::limits::{IDLE_TICK, READS_MAX, STRETCHES_BYTES_MAX, STRETCHES_CHECK};
 use crate::model::Rejection;
 use crate::rpc::Encodings;
@@ -63,7 +62,10 @@ impl<T> Asked<T> {
 }
 
 impl Reader {
-    pub fn start(history: HistoryReader, outbox: Outbox) -> io::Result<(Reader, ReaderThread)> {
+    pub fn start(
+        history: HistoryReader,
+        completions: CompletionQueue,
+    ) -> io::Result<(Reader, ReaderThread)> {
         let (calls, call_queue) = bounded(READS_MAX);
         let (watches, watch_queue) = unbounded();
         let (stop, stopped) = bounded(0);
@@ -75,7 +77,7 @@ impl Reader {
         };
         let thread = Builder::new()
             .name("reader".to_owned())
-            .spawn(move || run(reading, [&call_queue, &watch_queue], &stopped, &outbox))?;
+            .spawn(move || run(reading, [&call_queue, &watch_queue], &stopped, &completions))?;
         Ok((Reader { calls, watches }, ReaderThread { stop, thread }))
     }
 
@@ -89,7 +91,7 @@ impl Reader {
         read(Err(why));
     }
 
-    /// Reads for a watch. The signal is raised when the answer is there.
+    /// Reads for a watch. The signal notifies when the answer is there.
     pub fn watch<T: Send + 'static>(
         &self,
         signal: &Signal,
@@ -104,7 +106,7 @@ impl Reader {
             }
             // Fails only when the watch was over just now.
             let _ = to.send(reading.and_then(read));
-            signal.raise();
+            signal.notify();
         });
         // Fails only when the thread is gone: then the answer disconnects.
         let _ = self.watches.send(read);
@@ -125,7 +127,7 @@ fn run(
     mut reading: Reading,
     queues: [&Receiver<Read>; 2],
     stopped: &Receiver<()>,
-    outbox: &Outbox,
+    completions: &CompletionQueue,
 ) {
     let [calls, watches] = queues;
     let nothing = never();
@@ -142,12 +144,12 @@ fn run(
         };
         let Ok(read) = read else { return };
         read(Ok(&mut reading));
-        outbox.flush();
+        completions.flush();
     }
     for read in calls.try_iter().chain(watches.try_iter()) {
         read(Err(Rejection::ShuttingDown));
     }
-    outbox.flush();
+    completions.flush();
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::*;
 use crate::model::Timestamp;
 use crate::rpc::Burst;
-use crate::server::outbox;
+use crate::server::transport::CompletionQueue;
 use crate::state::{Hooks, Limits, StateThread, spawn};
 use crate::store::MemoryStore;
 
@@ -22,7 +22,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Scene {
-        let (outbox, _pump, _pacer) = outbox::outbox().unwrap();
+        let (completions, _pump, _pacer) = CompletionQueue::open().unwrap();
         let hooks = Hooks {
             encode: |changes| Arc::new(Burst::new(changes.iter().copied())),
             delivering: Box::new(|| false),
@@ -31,8 +31,8 @@ impl Scene {
         };
         let store = Box::new(MemoryStore::new("l"));
         let (_, state, history) = spawn::<Arc<Burst>>(store, Limits::default(), hooks).unwrap();
-        let signal = Signal::new(outbox.wakes().clone());
-        let (reader, thread) = Reader::start(history, outbox).unwrap();
+        let signal = Signal::new(completions.run_queue().clone());
+        let (reader, thread) = Reader::start(history, completions).unwrap();
         Scene { reader, thread, signal, _state: state }
     }
 

@@ -5,9 +5,8 @@ use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, U
 
 use super::feed::Sending;
 use super::large_call::LargeCall;
-use super::outbox::{Answered, Outbox};
 use super::reader::{Reader, Reading};
-use super::wakes::Signal;
+use super::transport::{Answered, CompletionQueue, Signal, StreamSink};
 use super::{listing, watch};
 use crate::limits::HANDOVER_COMMANDS;
 use crate::model::{Guard, Mutation, Rejection, Task, TaskId};
@@ -21,7 +20,7 @@ use crate::state::{Answer, Command, Reply, Snapshot, StateHandle, WatchFrom, Wat
 pub struct Handlers {
     pub state: StateHandle<Arc<Burst>>,
     pub reader: Reader,
-    pub outbox: Outbox,
+    pub completions: CompletionQueue,
 }
 
 /// The calls of `TodoService`, and who answers them.
@@ -112,17 +111,12 @@ impl Handlers {
         }
     }
 
-    fn watch_tasks(
-        &self,
-        ctx: &RpcContext<'_>,
-        request: WatchTasksRequest,
-        sink: grpcio::ServerStreamingSink<Encoded>,
-    ) {
+    fn watch_tasks(&self, ctx: &RpcContext<'_>, request: WatchTasksRequest, sink: StreamSink) {
         let packing = Packing::new(request.max_updates_per_message);
         match packing.and_then(|packing| Ok((packing, watch_start(request)?))) {
             Ok((packing, start)) => {
                 let (reader, signal) =
-                    (self.reader.clone(), Signal::new(self.outbox.wakes().clone()));
+                    (self.reader.clone(), Signal::new(self.completions.run_queue().clone()));
                 let how = Sending { packing, progress: start.progress, reader, signal };
                 ctx.spawn(watch::serve(self.state.clone(), start, how, ctx.deadline(), sink));
             }
@@ -135,18 +129,18 @@ impl Handlers {
     fn submit(&self, command: Command<Arc<Burst>>) {
         if !self.state.submit(command) {
             // It was answered at once, not in a turn that wakes the pump.
-            self.outbox.flush();
+            self.completions.flush();
             return;
         }
         if self.state.queued() >= HANDOVER_COMMANDS {
             thread::yield_now();
         }
-        self.outbox.complete_now();
+        self.completions.complete_now();
     }
 
     fn refuse<Resp: 'static>(&self, sink: UnarySink<Resp>, why: Rejection) {
-        self.outbox.finish(sink, move || Err(status(&why)));
-        self.outbox.flush();
+        self.completions.finish(sink, move || Err(status(&why)));
+        self.completions.flush();
     }
 
     /// A reply that completes the call on the poll thread.
@@ -156,8 +150,8 @@ impl Handlers {
         sink: UnarySink<Resp>,
         response: impl FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
     ) -> Reply<T> {
-        let outbox = self.outbox.clone();
-        Reply::new(UnaryAnswer { deadline, sink, outbox, response, answer: None })
+        let completions = self.completions.clone();
+        Reply::new(UnaryAnswer { deadline, sink, completions, response, answer: None })
     }
 }
 
@@ -165,7 +159,7 @@ impl Handlers {
 struct UnaryAnswer<T, Resp, R> {
     deadline: Deadline,
     sink: UnarySink<Resp>,
-    outbox: Outbox,
+    completions: CompletionQueue,
     response: R,
     answer: Option<Result<T, Rejection>>,
 }
@@ -182,8 +176,8 @@ where
 
     fn give(mut self: Box<Self>, answer: Result<T, Rejection>) {
         self.answer = Some(answer);
-        let outbox = self.outbox.clone();
-        outbox.complete(self);
+        let completions = self.completions.clone();
+        completions.complete(self);
     }
 }
 
@@ -219,12 +213,12 @@ impl<Q: Send + 'static> Answer<Snapshot> for ReadAnswer<Q> {
 
     fn give(self: Box<Self>, answer: Result<Snapshot, Rejection>) {
         let ReadAnswer { query, call, page, handlers } = *self;
-        let Handlers { reader, outbox, .. } = handlers;
+        let Handlers { reader, completions, .. } = handlers;
         match answer {
             Ok(snapshot) => reader.call(move |reading| {
-                call.answer(&outbox, || page(reading?, &snapshot, &query));
+                call.answer(&completions, || page(reading?, &snapshot, &query));
             }),
-            Err(why) => call.refuse(why, &outbox),
+            Err(why) => call.refuse(why, &completions),
         }
     }
 }

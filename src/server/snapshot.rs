@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Poll, ready};
 
 use super::reader::{Asked, Reader};
-use super::wakes::Signal;
+use super::transport::Signal;
 use crate::limits::{
     SNAPSHOT_PIECE_SCANNED, SNAPSHOT_PIECE_TASKS, STRETCH_BYTES_MAX, UPDATE_BYTES,
 };

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use futures_util::{Sink, SinkExt, future::poll_fn};
-use grpcio::{Deadline, ServerStreamingSink, WriteFlags};
+use grpcio::{Deadline, WriteFlags};
 
 use super::feed::{Feed, Sending, Step};
-use super::wakes::{Signal, Turn};
+use super::transport::{Signal, StreamSink, TimeSlice};
 use crate::model::Rejection;
-use crate::rpc::{self, Burst, Encoded};
+use crate::rpc::{self, Burst};
 use crate::state::{
     Answer, Command, Notify, Reply, StateHandle, Subscription, WatchFrom, WatchStart,
 };
@@ -32,7 +32,7 @@ impl Answer<Subscription<Arc<Burst>>> for SubscribeAnswer {
     fn give(self: Box<Self>, answer: Subscribed) {
         // Fails only when the stream's client is gone.
         let _ = self.to.send(answer);
-        self.signal.raise();
+        self.signal.notify();
     }
 }
 
@@ -42,7 +42,7 @@ pub async fn serve(
     mut start: WatchStart,
     how: Sending,
     deadline: Deadline,
-    mut sink: ServerStreamingSink<Encoded>,
+    mut sink: StreamSink,
 ) {
     loop {
         let answer = subscribe(&state, &start, &how.signal, deadline);
@@ -76,8 +76,8 @@ fn subscribe(
     deadline: Deadline,
 ) -> Receiver<Subscribed> {
     let (to, answer) = bounded(1);
-    let raise = signal.clone();
-    let notify: Notify = Box::new(move || raise.raise());
+    let signal_of_stream = signal.clone();
+    let notify: Notify = Box::new(move || signal_of_stream.notify());
     let reply = Reply::new(SubscribeAnswer { to, signal: signal.clone(), deadline });
     // If it is answered at once, the first look finds the answer.
     let _ = state.submit(Command::Watch { start: start.clone(), notify, reply });
@@ -85,11 +85,7 @@ fn subscribe(
 }
 
 /// Sends what the feed has, until it ends; `None`: the client is gone.
-async fn send_all(
-    feed: &mut Feed,
-    sink: &mut ServerStreamingSink<Encoded>,
-    signal: &Signal,
-) -> Option<Rejection> {
+async fn send_all(feed: &mut Feed, sink: &mut StreamSink, signal: &Signal) -> Option<Rejection> {
     let mut pace = Pace::default();
     loop {
         match poll_fn(|cx| poll_step(feed, sink, &mut pace, signal, cx)).await? {
@@ -105,7 +101,7 @@ async fn send_all(
 /// The status waits behind what the client does not take. One that takes neither for long
 /// is cut off like any other, and a little later dropping the future cancels the call.
 async fn end(
-    sink: ServerStreamingSink<Encoded>,
+    sink: StreamSink,
     subscription: Subscription<Arc<Burst>>,
     why: &Rejection,
     signal: &Signal,
@@ -114,7 +110,7 @@ async fn end(
     let mut ending = pin!(sink.fail(rpc::status(why)));
     poll_fn(|cx| {
         signal.register(cx.waker());
-        drop(signal.take_turn());
+        drop(signal.take_slice());
         let cancel_at = subscription.cut_off().map(|cut_off| cut_off.cancel_at);
         match ending.as_mut().poll(cx) {
             Poll::Pending if cancel_at.is_none_or(|at| Instant::now() < at) => Poll::Pending,
@@ -127,7 +123,7 @@ async fn end(
 /// When the stream may send.
 #[derive(Default)]
 struct Pace {
-    turn: Option<Turn>,
+    slice: Option<TimeSlice>,
     /// Whether a message of this turn is on its way.
     is_sending: bool,
 }
@@ -135,7 +131,7 @@ struct Pace {
 /// What the state thread answers; `None` if the client is gone before.
 fn poll_answer(
     answer: &Receiver<Subscribed>,
-    sink: &mut ServerStreamingSink<Encoded>,
+    sink: &mut StreamSink,
     signal: &Signal,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Subscribed>> {
@@ -148,7 +144,7 @@ fn poll_answer(
         Ok(subscribed) => Poll::Ready(Some(subscribed)),
         Err(TryRecvError::Disconnected) => Poll::Ready(Some(Err(Rejection::ShuttingDown))),
         Err(TryRecvError::Empty) => {
-            drop(signal.take_turn());
+            drop(signal.take_slice());
             Poll::Pending
         }
     }
@@ -157,15 +153,15 @@ fn poll_answer(
 /// What to do next; `None`: the client is gone.
 fn poll_step(
     feed: &mut Feed,
-    sink: &mut ServerStreamingSink<Encoded>,
+    sink: &mut StreamSink,
     pace: &mut Pace,
     signal: &Signal,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Step>> {
     // Registered before looking, so that what comes meanwhile wakes us again.
     signal.register(cx.waker());
-    if let Some(turn) = signal.take_turn() {
-        *pace = Pace { turn: Some(turn), is_sending: false };
+    if let Some(slice) = signal.take_slice() {
+        *pace = Pace { slice: Some(slice), is_sending: false };
     }
     // Before the sink, which a client that does not read holds up for ever.
     if let Some(cut_off) = feed.subscription.cut_off() {
@@ -176,30 +172,30 @@ fn poll_step(
     match flushed {
         Poll::Pending => {
             if !pace.is_sending {
-                pace.turn = None;
+                pace.slice = None;
             }
             return Poll::Pending;
         }
         Poll::Ready(Err(_)) => return Poll::Ready(None),
         Poll::Ready(Ok(())) => {}
     }
-    ready!(pace.poll_turn(signal));
+    ready!(pace.poll_slice(signal));
     pace.paced(feed.poll_next()).map(Some)
 }
 
 impl Pace {
     /// Ready while there is a turn with something left.
-    fn poll_turn(&mut self, signal: &Signal) -> Poll<()> {
-        match &self.turn {
-            Some(turn) if turn.messages > 0 => Poll::Ready(()),
+    fn poll_slice(&mut self, signal: &Signal) -> Poll<()> {
+        match &self.slice {
+            Some(slice) if slice.messages > 0 => Poll::Ready(()),
             // In the queue again before the turn ends: whoever looks after that finds it.
             Some(_) => {
-                signal.raise();
-                self.turn = None;
+                signal.notify();
+                self.slice = None;
                 Poll::Pending
             }
             None => {
-                signal.raise_at_once();
+                signal.notify_now();
                 Poll::Pending
             }
         }
@@ -208,14 +204,14 @@ impl Pace {
     /// Counts the step. Only what has its turn at once, too, may hold back a message: the
     /// transport gathers up to 64 KiB before it sends what is to be followed.
     fn paced(&mut self, step: Poll<Step>) -> Poll<Step> {
-        match (step, &mut self.turn) {
-            (Poll::Ready(Step::Send(frame, more)), Some(turn)) => {
-                turn.messages -= 1;
+        match (step, &mut self.slice) {
+            (Poll::Ready(Step::Send(frame, more)), Some(slice)) => {
+                slice.messages -= 1;
                 self.is_sending = true;
-                Poll::Ready(Step::Send(frame, more && turn.messages > 0))
+                Poll::Ready(Step::Send(frame, more && slice.messages > 0))
             }
             (step, _) => {
-                self.turn = None;
+                self.slice = None;
                 step
             }
         }
@@ -227,20 +223,22 @@ mod tests {
     use futures_util::task::{AtomicWaker, noop_waker};
 
     use super::*;
-    use crate::server::wakes::Wakes;
+    use crate::rpc::Encoded;
+    use crate::server::transport::RunQueue;
 
     #[test]
     fn the_last_message_of_a_turn_is_never_held_back() {
-        let (wakes, mut slices, _pacer) = Wakes::start(Arc::new(AtomicWaker::new())).unwrap();
-        let signals: Vec<_> = (0..100).map(|_| Signal::new(wakes.clone())).collect();
+        let (run_queue, mut scheduler, _pacer) =
+            RunQueue::start(Arc::new(AtomicWaker::new())).unwrap();
+        let signals: Vec<_> = (0..100).map(|_| Signal::new(run_queue.clone())).collect();
         for signal in &signals {
             signal.register(&noop_waker());
-            signal.raise();
+            signal.notify();
         }
-        slices.next();
-        let mut pace = Pace { turn: signals[0].take_turn(), is_sending: false };
+        scheduler.start_round();
+        let mut pace = Pace { slice: signals[0].take_slice(), is_sending: false };
         let mut held_back = Vec::new();
-        while pace.poll_turn(&signals[0]).is_ready() {
+        while pace.poll_slice(&signals[0]).is_ready() {
             let message = Step::Send(Encoded::new(&rpc::reset()), true);
             match pace.paced(Poll::Ready(message)) {
                 Poll::Ready(Step::Send(_, more)) => held_back.push(more),

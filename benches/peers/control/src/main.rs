@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             answer(&ctx, sink, GetTasksResponse { tasks, revision, ..Default::default() });
         })
         .build();
-    let mut server = todo::server::transport(&env).register_service(service).build()?;
+    let mut server = todo::server::server_builder(&env).register_service(service).build()?;
     let address = format!("127.0.0.1:{port}");
     server.add_listening_port(&address, ServerCredentials::insecure())?;
     server.start();

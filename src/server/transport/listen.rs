@@ -1,10 +1,14 @@
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use grpcio::ServerCredentials;
+use rustix::fs::Mode;
 
 /// The port of the seed, and ours.
 const DEFAULT_PORT: u16 = 50051;
@@ -30,6 +34,8 @@ pub enum ListenError {
         "cannot listen on {address}: {reason}; if something listens there stop it, or give another --listen"
     )]
     Bind { address: ListenAddress, reason: io::Error },
+    #[error("cannot listen on {0}: the transport does not report why; give another --listen")]
+    Unbound(ListenAddress),
     #[error("cannot listen on unix:{}: something answers there; stop it, or give another --listen", .0.display())]
     SocketInUse(PathBuf),
     #[error("cannot listen on unix:{}: there is a file that is no socket; move it away, or give another --listen", .0.display())]
@@ -74,6 +80,39 @@ impl ListenAddress {
         }
     }
 
+    /// Binds the address. Returns it with a port 0 replaced by the port that was assigned, and
+    /// adds to `sockets` the unix socket that was made.
+    pub(super) fn bind(
+        &self,
+        server: &mut grpcio::Server,
+        sockets: &mut Vec<Socket>,
+    ) -> Result<ListenAddress, ListenError> {
+        let credentials = ServerCredentials::insecure();
+        let unbound = |_| ListenError::Unbound(self.clone());
+        match self {
+            ListenAddress::Tcp(tcp) => {
+                let port =
+                    server.add_listening_port(self.to_string(), credentials).map_err(unbound)?;
+                Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), port)))
+            }
+            ListenAddress::Unix(path) => {
+                // When it closes, the C core removes whatever socket has the name that it
+                // bound, a new server's, too. So it gets a name that nobody else uses.
+                let own_name = own_name(path);
+                let target = ListenAddress::Unix(own_name.clone()).to_string();
+                // For its owner only, from the moment the socket is there.
+                let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
+                let bound = server.add_listening_port(target, credentials);
+                rustix::process::umask(umask);
+                bound.map_err(unbound)?;
+                let socket = Socket::place(&own_name, path)
+                    .map_err(|reason| ListenError::Bind { address: self.clone(), reason })?;
+                sockets.push(socket);
+                Ok(self.clone())
+            }
+        }
+    }
+
     fn probe(&self) -> Result<(), ListenError> {
         match self {
             ListenAddress::Tcp(address) => match TcpListener::bind(address) {
@@ -85,8 +124,36 @@ impl ListenAddress {
     }
 }
 
+/// A unix socket that this server made.
+pub(super) struct Socket {
+    path: PathBuf,
+    /// Identify the socket: by now the path may lead to another one.
+    device: u64,
+    inode: u64,
+}
+
+impl Socket {
+    /// Gives a socket its final name.
+    fn place(socket: &Path, path: &Path) -> io::Result<Socket> {
+        let found = socket.symlink_metadata()?;
+        fs::rename(socket, path)?;
+        Ok(Socket { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Removes the socket, unless the path leads to another one by now: a new server's.
+    pub(super) fn remove(&self) {
+        let Ok(found) = self.path.symlink_metadata() else { return };
+        if (found.dev(), found.ino()) != (self.device, self.inode) {
+            return;
+        }
+        if let Err(e) = fs::remove_file(&self.path) {
+            log::warn!("cannot remove {}: {e}", self.path.display());
+        }
+    }
+}
+
 /// A name beside the path that only this process uses.
-pub(super) fn own_name(path: &Path) -> PathBuf {
+fn own_name(path: &Path) -> PathBuf {
     format!("{}.{}", path.display(), std::process::id()).into()
 }
 
@@ -100,7 +167,7 @@ fn probe_socket(path: &Path) -> Result<(), ListenError> {
             Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
             // Left behind by a server that was killed.
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path).map_err(refused)
+                fs::remove_file(path).map_err(refused)
             }
             // A socket of another kind, or one we may not ask: somebody may live there.
             Err(reason) => Err(ListenError::SocketUnclear { path: path.to_owned(), reason }),
@@ -108,9 +175,9 @@ fn probe_socket(path: &Path) -> Result<(), ListenError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // The same call that the C core will make, which does say why.
             let own_name = own_name(path);
-            let _ = std::fs::remove_file(&own_name);
+            let _ = fs::remove_file(&own_name);
             std::os::unix::net::UnixListener::bind(&own_name).map_err(refused)?;
-            std::fs::remove_file(&own_name).map_err(refused)
+            fs::remove_file(&own_name).map_err(refused)
         }
         Err(e) => Err(refused(e)),
     }

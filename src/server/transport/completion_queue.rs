@@ -1,3 +1,9 @@
+//! Calls that other threads have answered, on their way to the poll thread.
+//!
+//! Completing a call on another thread costs a wake through the C core for each call. Here any
+//! thread pushes its answers, and one [`CompletionQueue::flush`] per batch wakes the pump, which
+//! completes all of them on the poll thread.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,21 +15,19 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
 use grpcio::{RpcStatus, UnarySink, UnarySinkResult};
 
-use super::wakes::{PacerThread, Slices, Wakes};
+use super::run_queue::{PacerThread, RunQueue, Scheduler};
 
-/// Work that other threads have for the poll thread.
+/// The sending side, for any thread.
 ///
-/// Completing a call from another thread costs a wake through the C core each time;
-/// here everybody pushes, and one [`Outbox::flush`] per turn wakes the pump, which does
-/// it all on the poll thread, unless a handler was there first ([`Outbox::complete_now`]). The queue of calls is unbounded in itself: it holds at
-/// most one entry per queued call, and those have a limit.
+/// The channel is unbounded, but it holds at most one entry per queued call, and the number of
+/// queued calls is limited.
 #[derive(Clone)]
-pub struct Outbox {
+pub(crate) struct CompletionQueue {
     calls: Sender<Finish>,
     queue: Receiver<Finish>,
-    /// Calls that were completed on another thread.
+    /// Calls that were completed outside the pump.
     completed: Sender<Finishing>,
-    wakes: Wakes,
+    run_queue: RunQueue,
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -41,70 +45,69 @@ impl Wake for PumpWaker {
 struct Shared {
     pump: Arc<AtomicWaker>,
     closed: AtomicBool,
-    /// Bytes of large answers that clients have not taken.
+    /// Bytes of large answers that clients have not received.
     pending_bytes: Arc<AtomicUsize>,
 }
 
 /// A call that has its answer.
-pub trait Answered: Send {
-    /// Completes the call. What this returns must be kept until it resolves: dropping it
-    /// cancels the call.
+pub(crate) trait Answered: Send {
+    /// Completes the call. Keep the returned future until it resolves: dropping it cancels the
+    /// call.
     fn complete(self: Box<Self>) -> UnarySinkResult;
 }
 
 struct Finish {
     call: Box<dyn Answered>,
-    held: Option<Held>,
+    held: Option<HeldBytes>,
 }
 
 /// Bytes of an answer, counted until the call is over.
-struct Held {
+struct HeldBytes {
     bytes: usize,
     total: Arc<AtomicUsize>,
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// The future that does the work, for the life of the server.
-pub struct Pump {
+/// The future that completes the calls and starts the rounds of the streams. It runs on the poll
+/// thread until the queue is closed.
+pub(crate) struct Pump {
     calls: Receiver<Finish>,
     completed: Receiver<Finishing>,
-    slices: Slices,
+    scheduler: Scheduler,
     finishing: FuturesUnordered<Finishing>,
     shared: Arc<Shared>,
 }
 
-/// A call that was completed. Dropping it too early cancels the call.
+/// A completed call whose answer is on its way. Dropping it cancels the call.
 struct Finishing {
     result: UnarySinkResult,
-    _held: Option<Held>,
+    _held: Option<HeldBytes>,
 }
 
-pub fn outbox() -> io::Result<(Outbox, Pump, PacerThread)> {
-    let (calls, call_queue) = unbounded();
-    let shared = Arc::<Shared>::default();
-    let (wakes, slices, pacer) = Wakes::start(shared.pump.clone())?;
-    let finishing = FuturesUnordered::new();
-    let (completed, completed_queue) = unbounded();
-    let queue = call_queue.clone();
-    let pump = Pump {
-        calls: call_queue,
-        completed: completed_queue,
-        slices,
-        finishing,
-        shared: shared.clone(),
-    };
-    let waker = Waker::from(Arc::new(PumpWaker(shared.pump.clone())));
-    Ok((Outbox { calls, queue, completed, wakes, shared, waker }, pump, pacer))
-}
+impl CompletionQueue {
+    pub(crate) fn open() -> io::Result<(CompletionQueue, Pump, PacerThread)> {
+        let (calls, queue) = unbounded();
+        let (completed, completed_queue) = unbounded();
+        let shared = Arc::<Shared>::default();
+        let (run_queue, scheduler, pacer) = RunQueue::start(shared.pump.clone())?;
+        let pump = Pump {
+            calls: queue.clone(),
+            completed: completed_queue,
+            scheduler,
+            finishing: FuturesUnordered::new(),
+            shared: shared.clone(),
+        };
+        let waker = Waker::from(Arc::new(PumpWaker(shared.pump.clone())));
+        Ok((CompletionQueue { calls, queue, completed, run_queue, shared, waker }, pump, pacer))
+    }
 
-impl Outbox {
-    /// Completes the call with what `response` makes, on the poll thread.
-    pub fn finish<T: 'static>(
+    /// Completes the call with the result of `response`, on the poll thread.
+    pub(crate) fn finish<T: 'static>(
         &self,
         sink: UnarySink<T>,
         response: impl FnOnce() -> Result<T, RpcStatus> + Send + 'static,
@@ -113,34 +116,39 @@ impl Outbox {
     }
 
     /// Completes the call, on the poll thread.
-    pub fn complete(&self, call: Box<dyn Answered>) {
+    pub(crate) fn complete(&self, call: Box<dyn Answered>) {
         self.push(Finish { call, held: None });
     }
 
-    /// Completes the call with a large answer, whose bytes count as pending until the
-    /// client has taken them or is gone.
-    pub fn finish_large<T: Send + 'static>(&self, sink: UnarySink<T>, bytes: usize, answer: T) {
+    /// Completes the call with a large answer. Its bytes count as pending until the client has
+    /// received them or is gone.
+    pub(crate) fn finish_large<T: Send + 'static>(
+        &self,
+        sink: UnarySink<T>,
+        bytes: usize,
+        answer: T,
+    ) {
         let total = self.shared.pending_bytes.clone();
         total.fetch_add(bytes, Ordering::Relaxed);
-        let held = Some(Held { bytes, total });
+        let held = Some(HeldBytes { bytes, total });
         let response = move || Ok(answer);
         self.push(Finish { call: Box::new(Response { sink, response }), held });
     }
 
-    /// Bytes of large answers that clients have not taken.
-    pub fn pending_bytes(&self) -> usize {
+    /// Bytes of large answers that clients have not received.
+    pub(crate) fn pending_bytes(&self) -> usize {
         self.shared.pending_bytes.load(Ordering::Relaxed)
     }
 
     /// The queue of the watch streams, which the pump serves, too.
-    pub fn wakes(&self) -> &Wakes {
-        &self.wakes
+    pub(crate) fn run_queue(&self) -> &RunQueue {
+        &self.run_queue
     }
 
-    /// Wakes the pump: once for all that was pushed before. One call alone is completed
-    /// here: its client has its answer before the poll thread is awake. What is left of it
-    /// wakes the pump, on the poll thread, where that costs little.
-    pub fn flush(&self) {
+    /// Wakes the pump: once for everything that was pushed before. A single call is completed
+    /// here, so its client has the answer before the poll thread is awake. What is left of it
+    /// wakes the pump on the poll thread, where that costs little.
+    pub(crate) fn flush(&self) {
         let alone = match self.queue.len() {
             1 => self.queue.try_recv().ok(),
             _ => None,
@@ -150,20 +158,20 @@ impl Outbox {
         if Pin::new(&mut completed).poll(&mut Context::from_waker(&self.waker)).is_pending() {
             let _ = self.completed.send(completed); // as in `push`
         }
-        if self.wakes.are_waiting() {
+        if self.run_queue.has_waiting() {
             self.shared.pump.wake();
         }
     }
 
-    /// Completes on the poll thread, which calls it, what waits for the pump.
-    pub fn complete_now(&self) {
+    /// Completes what waits for the pump, on the poll thread, which calls it.
+    pub(crate) fn complete_now(&self) {
         for finish in self.queue.try_iter() {
             let _ = self.completed.send(finish.complete()); // as in `push`
         }
     }
 
     /// Ends the pump. Calls that are not complete by then are cancelled.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.flush();
     }
@@ -202,7 +210,7 @@ impl Future for Pump {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Registered before looking, so that what is pushed meanwhile wakes us again.
+        // Registered before looking, so that a later push wakes the pump again.
         self.shared.pump.register(cx.waker());
         if self.shared.closed.load(Ordering::Acquire) {
             return Poll::Ready(());
@@ -213,8 +221,8 @@ impl Future for Pump {
         while let Ok(completed) = self.completed.try_recv() {
             self.finishing.push(completed);
         }
-        self.slices.next();
-        // Whether a client still took its answer is the client's affair.
+        self.scheduler.start_round();
+        // The result is ignored: the client may be gone.
         while let Poll::Ready(Some(())) = Pin::new(&mut self.finishing).poll_next(cx) {}
         Poll::Pending
     }
