@@ -1,7 +1,7 @@
 use super::tasks::paged;
 use super::{CallError, Client, proto};
 use crate::limits::CLIENT_PAGE_CHANGES;
-use crate::rpc::methods::LIST_CHANGES;
+use crate::wire::methods::LIST_CHANGES;
 
 /// Which changes to list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

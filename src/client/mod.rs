@@ -14,7 +14,7 @@ mod transport;
 mod waiter;
 mod watch;
 
-pub use crate::rpc::{json, proto};
+pub use crate::wire::{json, proto};
 pub use backoff::Backoff;
 pub use error::{CallError, Code};
 pub use follow::Follower;

@@ -5,7 +5,7 @@ use grpcio::{CallOption, ClientSStreamReceiver};
 
 use super::{CallError, Client, Code, Place, proto};
 use crate::limits::{PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN, UPDATES_PER_MESSAGE_MAX};
-use crate::rpc::methods::WATCH_TASKS;
+use crate::wire::methods::WATCH_TASKS;
 
 /// What one call of WatchTasks asks for.
 pub(super) struct Ask<'a> {

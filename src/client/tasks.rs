@@ -5,7 +5,7 @@ use protobuf::MessageField;
 
 use super::{CallError, Client, Code, proto};
 use crate::limits::CLIENT_PAGE_TASKS;
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// A change of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::{CallError, Code, Interrupt, Place, proto};
 use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
-use crate::rpc::{Encoded, methods, raw};
+use crate::wire::{Encoded, methods, raw};
 
 /// Where `todod` listens unless told otherwise.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::client::proto::{Filter, GetTasksResponse, TaskUpdate, WatchTasksRequest};
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// Not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);

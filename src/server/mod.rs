@@ -1,11 +1,9 @@
 //! `todod` without its command line: handlers, delivery, startup, ordered shutdown.
 
-mod blocks;
-mod catch_up;
+mod codec;
 mod feed;
-mod large_call;
+mod history;
 mod listing;
-mod past;
 mod reader;
 mod service;
 mod snapshot;
@@ -14,24 +12,24 @@ mod watch;
 
 pub use transport::{ListenAddress, ListenError, TransportError, server_builder};
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
 
+use crate::limits::READER_THREADS;
 use crate::model::Timestamp;
-use crate::rpc::Burst;
-use crate::state::{self, Fatal, HistoryReader, Hooks, Limits, StateHandle, StateThread};
+use crate::state::{self, Fatal, Hooks, Limits, Running, StateThread};
 use crate::store::Store;
-use reader::{Reader, ReaderThread};
+use codec::UpdateBatch;
+use reader::{ReaderThreads, Readers};
 use service::Handlers;
 use transport::{CompletionQueue, Transport};
 
 /// A running server. Drop it on the thread that started it, never on a poll thread.
 pub struct Server {
     state: StateThread,
-    /// `None` if the start failed before it.
-    reader: Option<ReaderThread>,
+    /// `None` if the start failed before they ran.
+    readers: Option<ReaderThreads>,
     transport: Transport,
 }
 
@@ -56,27 +54,22 @@ impl Server {
     ) -> Result<Server, StartError> {
         ListenAddress::check_all(listen).map_err(TransportError::from)?;
         let transport = Transport::start()?;
-        let (handle, state, history) = state::spawn(store, limits, hooks(transport.completions()))?;
-        let mut server = Server { state, reader: None, transport };
-        if let Err(why) = server.serve(handle, history, listen) {
+        let running = state::spawn::<UpdateBatch>(store, limits, hooks(transport.completions()), READER_THREADS)?;
+        let Running { handle, thread, log, histories } = running;
+        let mut server = Server { state: thread, readers: None, transport };
+        let completions = server.transport.completions().clone();
+        let started = Readers::start(histories, &log, &completions);
+        let served = started.map_err(StartError::from).and_then(|(readers, threads)| {
+            server.readers = Some(threads);
+            let handlers = Handlers { state: handle, log, readers, completions };
+            Ok(server.transport.listen(service::service(&handlers), listen)?)
+        });
+        if let Err(why) = served {
             // The first error is the one to report.
             let _ = server.shutdown();
             return Err(why);
         }
         Ok(server)
-    }
-
-    fn serve(
-        &mut self,
-        state: StateHandle<Arc<Burst>>,
-        history: HistoryReader,
-        listen: &[ListenAddress],
-    ) -> Result<(), StartError> {
-        let completions = self.transport.completions().clone();
-        let (reader, thread) = Reader::start(history, completions.clone())?;
-        self.reader = Some(thread);
-        let handlers = Handlers { state, reader, completions };
-        Ok(self.transport.listen(service::service(&handlers), listen)?)
     }
 
     /// The addresses it listens on. A port 0 is replaced by the port that was assigned.
@@ -93,27 +86,22 @@ impl Server {
     /// Accepts no more calls, ends watches with UNAVAILABLE, finishes what is queued, and closes
     /// the store. Calls that take longer than a grace period are cancelled.
     pub fn shutdown(self) -> Result<(), Fatal> {
-        let Server { state, reader, mut transport } = self;
+        let Server { state, readers, mut transport } = self;
         let calls_are_over = transport.stop_accepting();
         let stopped = state.stop();
-        if let Some(reader) = reader {
-            reader.stop();
+        if let Some(readers) = readers {
+            readers.stop();
         }
-        // After the reader, so that SQLite leaves no files beside the database.
+        // After the readers, so that SQLite leaves no files beside the database.
         let result = stopped.and_then(|store| Ok(store.close()?));
         transport.finish_calls(&calls_are_over);
         result
     }
 }
 
-fn hooks(completions: &CompletionQueue) -> Hooks<Arc<Burst>> {
-    let (turn_done, run_queue) = (completions.clone(), completions.run_queue().clone());
-    Hooks {
-        encode: |changes| Arc::new(Burst::new(changes.iter().copied())),
-        delivering: Box::new(move || run_queue.has_waiting()),
-        turn_done: Box::new(move || turn_done.flush()),
-        clock: now,
-    }
+fn hooks(completions: &CompletionQueue) -> Hooks {
+    let completions = completions.clone();
+    Hooks { flush: Box::new(move || completions.flush()), clock: now }
 }
 
 fn now() -> Timestamp {

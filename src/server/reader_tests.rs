@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::*;
 use crate::model::Timestamp;
-use crate::rpc::Burst;
+use crate::wire::Burst;
 use crate::server::transport::CompletionQueue;
 use crate::state::{Hooks, Limits, StateThread, spawn};
 use crate::store::MemoryStore;

@@ -91,16 +91,9 @@ impl<E: EncodedUpdates> ChangeLog<E> {
         self.0.read().head
     }
 
-    /// What follows a position, as the filter sees it. `gather`: many small batches may
-    /// come as one. `registered`: the head when the filter was first watched without a
-    /// pause, as the subscription has it.
-    pub fn after(
-        &self,
-        position: Revision,
-        filter: &Filter,
-        registered: Revision,
-        gather: bool,
-    ) -> Next<E> {
+    /// What follows a position, as the filter sees it; small batches may come together.
+    /// `filter_since`: the revision since which publishing looks at the filter.
+    pub fn after(&self, position: Revision, filter: &Filter, filter_since: Revision) -> Next<E> {
         let (entries, up_to) = {
             let window = self.0.read();
             if position >= window.head {
@@ -114,12 +107,12 @@ impl<E: EncodedUpdates> ChangeLog<E> {
             let position = position.max(window.evicted);
             let at = window.entries.partition_point(|entry| entry.last() <= position);
             let Some(first) = window.entries.get(at) else { return Next::CaughtUp };
-            if first.after() < position || first.after() < registered {
+            if first.after() < position || first.after() < filter_since {
                 let part = first.clone();
                 drop(window);
                 return part.encode_after(position, filter);
             }
-            window.group(at, filter, gather)
+            window.group(at, filter)
         };
         let Some((first, rest)) = entries.split_first() else { return Next::Ready(None, up_to) };
         let level = entries.len().ilog2() as usize;
@@ -140,13 +133,12 @@ impl<E: EncodedUpdates> ChangeLog<E> {
 impl<E> Window<E> {
     /// The next entries that concern the filter, as many as are sent together: a power of
     /// two. None, if nothing up to the returned revision concerns it.
-    fn group(&self, at: usize, filter: &Filter, gather: bool) -> (Vec<Arc<Entry<E>>>, Revision) {
+    fn group(&self, at: usize, filter: &Filter) -> (Vec<Arc<Entry<E>>>, Revision) {
         let concerned = (at..self.entries.len()).find(|at| self.entries[*at].view(filter).is_some());
         let Some(at) = concerned else { return (Vec::new(), self.head) };
         let number = self.evicted_entries + at;
         let mut length = 1;
-        let levels = if gather { GROUP_LEVELS } else { 1 };
-        for level in 1..levels {
+        for level in 1..GROUP_LEVELS {
             let longer = 1 << level;
             if number % longer != 0 || at + longer > self.entries.len() {
                 break;

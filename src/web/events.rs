@@ -19,8 +19,8 @@ use super::edge::Edge;
 use super::error::Error;
 use crate::client::{Backoff, CallError, Code, Follower, Mark, Place};
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
-use crate::rpc::compact_json;
-use crate::rpc::proto::{Filter, TaskUpdate};
+use crate::wire::compact_json;
+use crate::wire::proto::{Filter, TaskUpdate};
 
 pub const PATH: &str = "/events";
 

@@ -30,7 +30,7 @@ use crate::limits::{
     OPEN_FILES_RESERVED, SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX,
     WEB_HEADERS_MAX,
 };
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]

@@ -1,27 +1,12 @@
-//! The wire: generated messages and method table, conversions, status codes.
+//! The wire: generated messages, method table, the record of a task, JSON.
 
-mod burst;
-mod changes;
-mod convert;
 mod encoded;
-mod encodings;
 mod json;
-mod page;
-mod status;
-mod token;
+pub mod record;
 mod transcode;
 
-pub use burst::{Burst, Packing};
-pub use changes::ChangesQuery;
-pub use convert::{
-    add_task, complete_task, delete_task, filter, progress, progress_interval, reopen_task, reset,
-    restore_task, revision, synced, task, update_task,
-};
 pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, raw};
-pub use encodings::Encodings;
 pub use json::json;
-pub use page::PageQuery;
-pub use status::{code, status};
 pub use transcode::{Rpc, compact_json};
 
 /// The messages of `proto/todo.proto`.

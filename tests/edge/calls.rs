@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
-use todo::rpc::methods;
+use todo::wire::methods;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 

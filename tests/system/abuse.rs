@@ -10,8 +10,8 @@ use grpcio::{
 };
 use rustix::process::Signal;
 use todo::client::{Client, Code};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use todo::client::{CallError, Client};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 /// A list, every change of it from then on, and what the server still keeps.
 pub struct Log {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use grpcio::RpcStatusCode as Code;
 use protobuf::Message;
 use todo::limits::{PACKED_BYTES_MAX, UPDATES_PER_MESSAGE_MAX};
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::change_log::Log;
 

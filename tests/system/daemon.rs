@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
-use todo::rpc::proto::Filter;
+use todo::wire::proto::Filter;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use grpcio::RpcStatusCode;
 use protobuf::Message;
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::until;

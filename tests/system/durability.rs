@@ -9,8 +9,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use todo::client::{Client, Code, Edit};
 use todo::model::{Remembered, RequestId, Revision};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{
     Batch, CommitError, CompactionDue, History, Loaded, MemoryStore, SqliteStore, Store, StoreError,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use grpcio::RpcStatusCode as Code;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::change_log::Log;

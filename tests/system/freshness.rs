@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use todo::client::Client;
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
 

@@ -6,8 +6,8 @@ use std::thread;
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::{RECENT_CHANGES_MAX, SNAPSHOT_VERSIONS_MAX};
-use todo::rpc::methods::LIST_CHANGES;
-use todo::rpc::proto::*;
+use todo::wire::methods::LIST_CHANGES;
+use todo::wire::proto::*;
 use todo::state::{Limits, Retention};
 use todo::store::{SqliteStore, Store};
 

@@ -3,7 +3,7 @@
 
 use grpcio::RpcStatusCode;
 use todo::limits::OPEN_FILES_RESERVED;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{Calls, client, until};

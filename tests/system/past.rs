@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::thread;
 
 use todo::client::{CallError, Client, Code, Edit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
 

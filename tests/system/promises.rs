@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use todo::rpc::proto::Task;
+use todo::wire::proto::Task;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use todo::client::{Client, Code, Edit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::SqliteStore;
 

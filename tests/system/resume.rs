@@ -3,7 +3,7 @@
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::RECENT_CHANGES_MAX;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
 
@@ -177,7 +177,7 @@ fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     let slow = raw(&server.address, narrow);
     let request = WatchTasksRequest { max_updates_per_message: 7, ..after(0) };
     let stalled = slow
-        .server_streaming(&todo::rpc::methods::WATCH_TASKS, &request, Default::default())
+        .server_streaming(&todo::wire::methods::WATCH_TASKS, &request, Default::default())
         .unwrap();
     add_many(&server.address, CHANGES, &title);
     let last = client.revision();

@@ -9,7 +9,7 @@ use crossbeam_channel::never;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::{BURST_CHANGES_MAX, WATCH_QUEUE_MAX_DEFAULT};
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 

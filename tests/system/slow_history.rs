@@ -9,7 +9,7 @@ use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::HISTORY_READ_MAX;
 use todo::model::{self, Change, Remembered, RequestId, Revision, TaskId};
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{
     Batch, ChangeRange, CommitError, CompactionDue, History, HistoryError, Loaded, SqliteStore,

@@ -2,7 +2,7 @@
 
 use todo::client::Edit;
 use todo::limits::SNAPSHOT_VERSIONS_MAX;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::change_log::Log;

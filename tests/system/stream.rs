@@ -10,8 +10,8 @@ use grpcio::{
     CallOption, ChannelBuilder, ClientSStreamReceiver, EnvBuilder, Environment, RpcStatus,
     RpcStatusCode,
 };
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::DEADLINE;
 

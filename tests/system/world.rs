@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use grpcio::Environment;
 use todo::client::{Client, Code, Edit};
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
 use crate::harness::{self, Calls, until};

@@ -26,7 +26,7 @@ use crate::limits::{
     CALLS_PER_CONNECTION_MAX, KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, REQUEST_BYTES_MAX, REQUEST_SLOTS,
     SHUTDOWN_END, SHUTDOWN_GRACE,
 };
-use crate::rpc::Encoded;
+use crate::wire::Encoded;
 use listen::Socket;
 use run_queue::PacerThread;
 

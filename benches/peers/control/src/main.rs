@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use grpcio::{EnvBuilder, RpcContext, ServerCredentials, ServiceBuilder, UnarySink};
 use protobuf::MessageField;
 use protobuf::well_known_types::timestamp::Timestamp;
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).ok_or("usage: bench-control PORT")?;

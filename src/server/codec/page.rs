@@ -1,77 +1,78 @@
 use super::token::{self, token};
-use super::{Encoded, convert, encodings, proto};
+use super::{CallError, RequestError, request, task_cache};
 use crate::limits::{LISTING_BYTES_MAX, PAGE_BYTES_MAX, PAGE_TASKS_MAX};
-use crate::model::{Filter, Rejection, Revision, Task, TaskId, TaskList};
+use crate::model::{Filter, Revision, Task, TaskId, TaskList};
+use crate::wire::{Encoded, proto};
 
 /// A checked request for a page.
 #[derive(Debug, PartialEq)]
-pub struct PageQuery {
+pub(crate) struct PageQuery {
     filter: Filter,
     /// Tasks at most; `None`: everything.
     tasks_max: Option<usize>,
-    /// The list as it was then.
+    /// The revision of the list to show; `None`: the newest.
     at: Option<Revision>,
-    from: Option<Place>,
+    from: Option<PageStart>,
 }
 
-/// Where a page ended: what a token holds.
+/// Where a page ended: the content of a token.
 #[derive(Debug, Clone, PartialEq)]
-struct Place {
+struct PageStart {
     list_id: String,
     after: TaskId,
 }
 
 impl PageQuery {
-    pub fn new(request: &proto::GetTasksRequest) -> Result<PageQuery, Rejection> {
-        let filter = convert::filter(request.filter)?;
+    pub(crate) fn new(request: &proto::GetTasksRequest) -> Result<PageQuery, RequestError> {
+        let filter = request::filter(request.filter)?;
         let tasks_max = match usize::try_from(request.page_size) {
             // A list of the past is read row by row.
             Ok(0) if request.at_revision.is_some() => Some(PAGE_TASKS_MAX),
             Ok(0) => None,
             Ok(size) => Some(size.min(PAGE_TASKS_MAX)),
-            Err(_) => return Err(Rejection::PageSize(request.page_size)),
+            Err(_) => return Err(RequestError::PageSize(request.page_size)),
         };
-        let at = request.at_revision.map(|at| convert::revision("at_revision", at)).transpose()?;
+        let at = request.at_revision.map(|at| request::revision("at_revision", at)).transpose()?;
         let from = match request.page_token.as_str() {
             "" => None,
-            token => Some(place(token, filter, at).ok_or(Rejection::PageToken)?),
+            token => Some(start(token, &filter, at).ok_or(RequestError::PageToken)?),
         };
         Ok(PageQuery { filter, tasks_max, at, from })
     }
 
-    /// The revision whose list is asked for, if it is not the newest.
-    pub fn past(&self, list: &TaskList) -> Option<Revision> {
+    /// The revision of the list to show, if it is not the newest.
+    pub(crate) fn past(&self, list: &TaskList) -> Option<Revision> {
         self.at.filter(|at| *at != list.revision())
     }
 
-    pub fn filter(&self) -> Filter {
-        self.filter
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
     }
 
-    /// Whether it asks for all tasks in one answer.
-    pub fn is_everything(&self) -> bool {
+    /// Whether all tasks are requested in one answer.
+    pub(crate) fn is_everything(&self) -> bool {
         self.tasks_max.is_none() && self.from.is_none()
     }
 
-    /// The id that the page begins after. Pages go by ids, which never change and only
-    /// grow, so a task that is there throughout is on one page, whatever changes in
+    /// The id after which the page starts. Pages go by ids, which never change and only
+    /// grow: a task that exists throughout is on exactly one page, whatever changes in
     /// between.
-    pub fn after(&self, list: &TaskList) -> Result<TaskId, Rejection> {
+    pub(crate) fn after(&self, list: &TaskList) -> Result<TaskId, RequestError> {
         match &self.from {
             None => Ok(0),
-            Some(place) if *place.list_id == **list.list_id() => Ok(place.after),
-            Some(_) => Err(Rejection::PageToken),
+            Some(start) if *start.list_id == **list.list_id() => Ok(start.after),
+            Some(_) => Err(RequestError::PageToken),
         }
     }
 
     /// An empty page.
-    pub fn page(&self) -> Page<'_> {
+    pub(crate) fn page(&self) -> Page<'_> {
         Page { query: self, bytes: Vec::new(), tasks: 0, last: 0 }
     }
 }
 
 /// A page in the making. Its tasks come in id order, from [`PageQuery::after`] on.
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     query: &'a PageQuery,
     bytes: Vec<u8>,
     tasks: usize,
@@ -79,23 +80,24 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds a task, if the filter shows it. Returns `false` if the page was full.
-    pub fn push_task(&mut self, task: &Task) -> Result<bool, Rejection> {
-        if !self.query.filter.shows(task) {
+    /// Adds a task, if the filter matches it. Returns `false` if the page is full.
+    pub(crate) fn push_task(&mut self, task: &Task) -> Result<bool, CallError> {
+        if !self.query.filter.matches(task) {
             return Ok(true);
         }
-        self.push(task.id, &encodings::field(task))
+        self.push(task.id, &task_cache::field(task))
     }
 
-    /// Adds a task that is encoded already, and that the filter shows.
-    pub(super) fn push(&mut self, id: TaskId, field: &[u8]) -> Result<bool, Rejection> {
+    /// Adds a task that is encoded already and that the filter matches.
+    pub(super) fn push(&mut self, id: TaskId, field: &[u8]) -> Result<bool, CallError> {
         let bytes = self.bytes.len() + field.len();
-        let is_full = |max| self.tasks == max || bytes > PAGE_BYTES_MAX;
+        // A page holds at least one task, whatever its size: the next page starts after it.
+        let is_full = |max| self.tasks == max || (bytes > PAGE_BYTES_MAX && self.tasks > 0);
         if self.query.tasks_max.is_some_and(is_full) {
             return Ok(false);
         }
         if bytes > LISTING_BYTES_MAX {
-            return Err(Rejection::ListingTooLarge);
+            return Err(CallError::ListingTooLarge);
         }
         self.bytes.extend_from_slice(field);
         self.tasks += 1;
@@ -103,14 +105,15 @@ impl Page<'_> {
         Ok(true)
     }
 
-    /// What was looked at up to this id will not be looked at again.
-    pub fn skip_to(&mut self, id: TaskId) {
+    /// Tasks up to this id were considered: the next page starts after it.
+    pub(crate) fn skip_to(&mut self, id: TaskId) {
         self.last = id;
     }
 
     /// The answer; `more` says whether tasks are left for another page.
-    pub fn end(mut self, list_id: &str, revision: Revision, more: bool) -> Encoded {
-        let query = || query(self.query.filter, self.query.at);
+    pub(crate) fn end(mut self, list_id: &str, revision: Revision, more: bool) -> Encoded {
+        debug_assert!(!more || self.last > 0, "a page moves on");
+        let query = || query(&self.query.filter, self.query.at);
         let rest = proto::GetTasksResponse {
             next_page_token: if more { token(list_id, &query(), self.last) } else { String::new() },
             revision,
@@ -124,27 +127,29 @@ impl Page<'_> {
 }
 
 /// What all pages of a listing have in common.
-fn query(filter: Filter, at: Option<Revision>) -> String {
+fn query(filter: &Filter, at: Option<Revision>) -> String {
+    let filter = filter.key();
     match at {
-        None => format!("{filter:?}"),
-        Some(at) => format!("{filter:?}@{at}"),
+        None => filter.to_owned(),
+        Some(at) => format!("{filter}@{at}"),
     }
 }
 
-fn place(token: &str, filter: Filter, at: Option<Revision>) -> Option<Place> {
-    let (list_id, last) = token::place(token, &query(filter, at))?;
-    Some(Place { list_id, after: TaskId::try_from(last).ok()? })
+fn start(token: &str, filter: &Filter, at: Option<Revision>) -> Option<PageStart> {
+    let (list_id, last) = token::parse(token, &query(filter, at))?;
+    Some(PageStart { list_id, after: TaskId::try_from(last).ok()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Timestamp, Title};
-    use crate::rpc::Encodings;
+    use crate::limits::TASK_BYTES_MAX;
+    use crate::model::{Head, Timestamp, Title};
+    use crate::server::codec::TaskEncodingCache;
     use protobuf::Message;
 
     fn list(list_id: &str, tasks: i32, title: &str) -> TaskList {
-        let tasks = (1..=tasks).map(|id| {
+        let task = |id: TaskId| {
             std::sync::Arc::new(Task {
                 id,
                 title: Title::new(title).unwrap(),
@@ -154,8 +159,10 @@ mod tests {
                 updated_at: Timestamp(0),
                 completed_at: (id % 2 == 0).then_some(Timestamp(0)),
             })
-        });
-        TaskList::new(list_id.into(), tasks, 1_000_000)
+        };
+        let tasks = 1..=tasks;
+        let head = Head { revision: tasks.end().to_owned().into(), last_id: *tasks.end(), changed_at: Timestamp(0) };
+        TaskList::new(list_id.into(), tasks.map(task), head, 1_000_000)
     }
 
     fn page(
@@ -163,14 +170,14 @@ mod tests {
         filter: proto::Filter,
         page_size: i32,
         page_token: &str,
-    ) -> Result<proto::GetTasksResponse, Rejection> {
+    ) -> Result<proto::GetTasksResponse, CallError> {
         let query = PageQuery::new(&proto::GetTasksRequest {
             filter: filter.into(),
             page_size,
             page_token: page_token.to_owned(),
             ..Default::default()
         })?;
-        let answer = Encodings::default().answer(&query, list)?;
+        let answer = TaskEncodingCache::default().answer(&query, list)?;
         Ok(proto::GetTasksResponse::parse_from_bytes(answer.as_bytes()).unwrap())
     }
 
@@ -224,12 +231,12 @@ mod tests {
     fn a_negative_page_size_and_an_unknown_filter_are_refused() {
         let list = list("l", 1, "a");
         let refused = page(&list, proto::Filter::LIVE, -1, "").unwrap_err();
-        assert_eq!(refused, Rejection::PageSize(-1));
+        assert_eq!(refused, RequestError::PageSize(-1).into());
         let request = proto::GetTasksRequest {
             filter: protobuf::EnumOrUnknown::from_i32(5),
             ..Default::default()
         };
-        assert_eq!(PageQuery::new(&request).unwrap_err(), Rejection::Filter(5));
+        assert_eq!(PageQuery::new(&request).unwrap_err(), RequestError::Filter(5));
     }
 
     #[test]
@@ -249,7 +256,7 @@ mod tests {
         let good = page(&list, proto::Filter::LIVE, 2, "").unwrap().next_page_token;
         assert!(page(&list, proto::Filter::LIVE, 2, &good).is_ok());
         let refused = |list: &TaskList, filter, token: &str| {
-            assert_eq!(page(list, filter, 2, token), Err(Rejection::PageToken), "{token}");
+            assert_eq!(page(list, filter, 2, token), Err(RequestError::PageToken.into()), "{token}");
         };
         refused(&list, proto::Filter::OPEN, &good);
         refused(&self::list("other", 5, "a"), proto::Filter::LIVE, &good);
@@ -262,13 +269,36 @@ mod tests {
         for token in [
             ".",
             "....",
-            "1.l.Live.-99999999999.00000000",
-            &token("l", "Live", -1),
-            &token("l", "Live", i32::MIN),
+            "1.l.LIVE.-99999999999.00000000",
+            &token("l", "LIVE", -1),
+            &token("l", "LIVE", i32::MIN),
             "é",
             &format!("{good}x"),
         ] {
             refused(&list, proto::Filter::LIVE, token);
+        }
+    }
+
+    #[test]
+    fn pages_of_the_largest_tasks_move_on_and_are_complete() {
+        // Fields of the maximum size, and one that is larger than a page.
+        for bytes in [TASK_BYTES_MAX, PAGE_BYTES_MAX + 1] {
+            let request = proto::GetTasksRequest { page_size: 100, ..Default::default() };
+            let query = PageQuery::new(&request).unwrap();
+            let (mut seen, mut last) = (Vec::new(), 0);
+            while last < 25 {
+                let mut page = query.page();
+                for id in last + 1..=25 {
+                    if !page.push(id, &vec![0; bytes]).unwrap() {
+                        break;
+                    }
+                    seen.push(id);
+                }
+                assert!(page.last > last, "a page without a task is a loop");
+                assert!(page.tasks == 1 || page.bytes.len() <= PAGE_BYTES_MAX);
+                last = page.last;
+            }
+            assert!(seen.iter().copied().eq(1..=25), "{bytes}: {seen:?}");
         }
     }
 }

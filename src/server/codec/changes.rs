@@ -1,9 +1,11 @@
 use protobuf::Message;
 
 use super::token::{self, token};
-use super::{convert, proto};
+use super::{RequestError, request, update_batch};
 use crate::limits::{HISTORY_READ_MAX, PAGE_BYTES_MAX};
-use crate::model::{Change, Rejection, Revision, TaskId, TaskList};
+use crate::model::{Revision, TaskId, TaskList};
+use crate::store::RecordedChange;
+use crate::wire::proto;
 
 /// Bytes that a repeated message field adds to each change: the tag, and the length of
 /// a change below 2 MiB.
@@ -11,31 +13,31 @@ const FIELD_BYTES: usize = 4;
 
 /// A checked request for a page of changes.
 #[derive(Debug, PartialEq)]
-pub struct ChangesQuery {
+pub(crate) struct ChangesQuery {
     /// Only of this task.
-    pub task: Option<TaskId>,
+    pub(crate) task: Option<TaskId>,
     after: Option<Revision>,
     up_to: Option<Revision>,
     changes_max: usize,
-    from: Option<Place>,
+    from: Option<PageStart>,
 }
 
-/// Where a page ended: what a token holds.
+/// Where a page ended: the content of a token.
 #[derive(Debug, PartialEq)]
-struct Place {
+struct PageStart {
     list_id: String,
     after: Revision,
 }
 
 impl ChangesQuery {
-    pub fn new(request: &proto::ListChangesRequest) -> Result<ChangesQuery, Rejection> {
+    pub(crate) fn new(request: &proto::ListChangesRequest) -> Result<ChangesQuery, RequestError> {
         let changes_max = match usize::try_from(request.page_size) {
             Ok(0) => HISTORY_READ_MAX,
             Ok(size) => size.min(HISTORY_READ_MAX),
-            Err(_) => return Err(Rejection::PageSize(request.page_size)),
+            Err(_) => return Err(RequestError::PageSize(request.page_size)),
         };
         let revision = |field, value: Option<i64>| {
-            value.map(|value| convert::revision(field, value)).transpose()
+            value.map(|value| request::revision(field, value)).transpose()
         };
         let mut query = ChangesQuery {
             task: request.task_id,
@@ -45,9 +47,9 @@ impl ChangesQuery {
             from: None,
         };
         if !request.page_token.is_empty() {
-            let place = token::place(&request.page_token, &query.name());
-            let (list_id, after) = place.ok_or(Rejection::PageToken)?;
-            query.from = Some(Place { list_id, after });
+            let start = token::parse(&request.page_token, &query.name());
+            let (list_id, after) = start.ok_or(RequestError::PageToken)?;
+            query.from = Some(PageStart { list_id, after });
         }
         Ok(query)
     }
@@ -57,50 +59,50 @@ impl ChangesQuery {
         format!("{:?}-{:?}-{:?}", self.task, self.after, self.up_to)
     }
 
-    /// The revision that the page begins after, and whether all changes from there on
+    /// The revision after which the page starts, and whether all changes from there on
     /// have to be kept.
-    pub fn after(
+    pub(crate) fn after(
         &self,
         list: &TaskList,
         compacted: Revision,
-    ) -> Result<(Revision, bool), Rejection> {
-        // Of one task, what is left of its older changes is still worth seeing.
+    ) -> Result<(Revision, bool), RequestError> {
+        // For one task, the page also lists what is left of its older changes.
         let oldest = if self.task.is_some() { 0 } else { compacted };
         let complete = self.task.is_none() || self.after.is_some();
         match &self.from {
-            Some(place) if *place.list_id != **list.list_id() => Err(Rejection::PageToken),
-            Some(place) => Ok((place.after, complete)),
+            Some(start) if *start.list_id != **list.list_id() => Err(RequestError::PageToken),
+            Some(start) => Ok((start.after, complete)),
             None => Ok((self.after.unwrap_or(oldest), complete)),
         }
     }
 
-    /// Whether the page begins wherever history does.
-    pub fn begins_at_the_oldest(&self) -> bool {
+    /// Whether the page starts at the oldest change that is kept.
+    pub(crate) fn starts_at_the_oldest(&self) -> bool {
         self.after.is_none() && self.from.is_none()
     }
 
-    /// The revision that the request names as the last, if it does.
-    pub fn ends_at(&self) -> Option<Revision> {
+    /// The last revision that the request names, if it names one.
+    pub(crate) fn ends_at(&self) -> Option<Revision> {
         self.up_to
     }
 
     /// The last revision to list.
-    pub fn up_to(&self, list: &TaskList) -> Revision {
+    pub(crate) fn up_to(&self, list: &TaskList) -> Revision {
         self.up_to.unwrap_or(Revision::MAX).min(list.revision())
     }
 
     /// Changes on the page, at most.
-    pub fn changes_max(&self) -> usize {
+    pub(crate) fn changes_max(&self) -> usize {
         self.changes_max
     }
 
-    /// The page of these changes, of which there are more if there are
-    /// [`ChangesQuery::changes_max`] of them.
-    pub fn answer(
+    /// The page of these changes. It is not the last one if there are
+    /// [`ChangesQuery::changes_max`] of them, or if they do not fit.
+    pub(crate) fn answer(
         &self,
         list: &TaskList,
         compacted: Revision,
-        changes: &[Change],
+        changes: &[RecordedChange],
     ) -> proto::ListChangesResponse {
         let mut response = proto::ListChangesResponse {
             revision: list.revision(),
@@ -110,9 +112,9 @@ impl ChangesQuery {
         };
         let mut bytes = 0;
         for change in changes {
-            let update = convert::update(change);
+            let update = update_batch::update(change);
             bytes += update.compute_size() as usize + FIELD_BYTES;
-            if bytes > PAGE_BYTES_MAX {
+            if bytes > PAGE_BYTES_MAX && !response.changes.is_empty() {
                 break;
             }
             response.changes.push(update);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{Edit, Guard, Mutation, Timestamp, Title};
-use crate::rpc::proto::{self, GetTasksResponse};
+use crate::wire::proto::{self, GetTasksResponse};
 
 fn change(list: &mut TaskList, mutation: Mutation) {
     list.apply(&mutation, &Guard::default(), Timestamp(list.revision())).unwrap();
