@@ -22,14 +22,14 @@ pub const CLIENT_PAGE_TASKS: i32 = 1_000;
 /// Changes on the pages that our own clients ask for.
 pub const CLIENT_PAGE_CHANGES: i32 = 1_000;
 
-/// How long a request id is remembered, unless `REQUESTS_KEPT_MAX` newer ones came.
+/// How long an idempotency record is kept, unless there are `REQUESTS_KEPT_MAX` newer ones.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Request ids remembered, at most.
-pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
-/// The newest request ids, remembered whatever their age.
-pub const REQUESTS_KEPT_MIN: i64 = 100_000;
-/// Forgotten request ids deleted in one commit, at most: a turn stays short.
-pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
+/// Idempotency records that are kept, at most.
+pub const REQUESTS_KEPT_MAX: usize = 1_000_000;
+/// This many of the newest idempotency records are kept, whatever their age.
+pub const REQUESTS_KEPT_MIN: usize = 100_000;
+/// Idempotency records that one commit deletes, at most: a batch stays short.
+pub const REQUESTS_FORGOTTEN_PER_COMMIT: usize = 2_048;
 /// How long the store waits for a lock of another program, such as the sqlite3 shell.
 /// The state thread stands still meanwhile.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,6 +42,8 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
+/// With this many commands in the queue, the poll thread yields to the state thread.
+pub const HANDOVER_COMMANDS: usize = 32;
 /// With fewer commands in the queue, the state thread first yields to the poll thread.
 pub const GATHER_COMMANDS: usize = 32;
 /// Commands of one batch, at most: one transaction, one sync.
@@ -87,6 +89,8 @@ pub const FINISH_WITHIN: Duration = Duration::from_secs(1);
 pub const IDLE_TICK: Duration = Duration::from_secs(60);
 /// When compaction found nothing that it may forget, it looks again this much later.
 pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
+/// The newest changes that a start compares with the tasks, at most.
+pub const RECOVERY_CHANGES_MAX: usize = 1_000;
 /// Rows of one read transaction, at most: a long one makes the write-ahead log grow.
 pub const HISTORY_READ_MAX: usize = 1_000;
 /// Reads for one page of a list of the past, at most: other reads wait meanwhile.
@@ -237,7 +241,7 @@ const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Deleting old idempotency records keeps up with full batches.
-const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX as i64);
+const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX);
 // The largest task fits a page, and a page with one task too many the 4 MiB that a client
 // takes by default.
 const _: () = assert!(TASK_BYTES_MAX < PAGE_BYTES_MAX);

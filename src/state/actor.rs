@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::command::{Command, Mutate, Reply, Watch};
 use super::published::{Published, PublishedList};
-use super::request_index::RequestIndex;
+use super::request_index::{RequestIndex, RequestRetention};
 use super::retention::{Compaction, Trash};
 use super::subscription::WatcherId;
 use super::transaction::Transaction;
@@ -185,7 +185,8 @@ impl State {
                 }
                 continue;
             }
-            transaction.batch.forget_requests = self.requests.forget_due(transaction.batch.at);
+            transaction.batch.forget_requests = 
+                self.requests.forget_due(transaction.batch.at, &RequestRetention::default());
             let batch = transaction.shared_batch();
             debug_assert_eq!(batch.after(), self.list.revision());
             self.store.propose(batch.clone());

@@ -83,7 +83,7 @@ impl Compaction {
 
     /// A step has reached this compacted revision. A step without progress is repeated
     /// later: the changes are too young, or the store accepts nothing.
-    pub(super) fn stepped(&mut self, compacted: Revision, head: Revision, now: Instant) {
+    pub(super) fn advanced(&mut self, compacted: Revision, head: Revision, now: Instant) {
         let advanced = compacted > self.compacted;
         self.compacted = compacted;
         self.next = match head - compacted > self.retention.revisions {
@@ -189,16 +189,16 @@ mod tests {
             compaction.due(11, Timestamp(5_000_000)),
             CompactionDue { up_to: -80, up_to_if_old: 1, made_before: Timestamp(4_000_000) }
         );
-        compaction.stepped(0, 11, now);
+        compaction.advanced(0, 11, now);
         let later = now + COMPACTION_RETRY;
         assert_eq!(compaction.next(), Some(later), "it was too young");
         compaction.reached(50, now);
         assert_eq!(compaction.next(), Some(later));
         compaction.reached(101, now);
         assert_eq!(compaction.next(), Some(now), "there are too many");
-        compaction.stepped(50, 101, now);
+        compaction.advanced(50, 101, now);
         assert_eq!(compaction.next(), Some(now), "there is more");
-        compaction.stepped(91, 101, now);
+        compaction.advanced(91, 101, now);
         assert_eq!((compaction.next(), compaction.compacted()), (None, 91));
     }
 
@@ -213,8 +213,8 @@ mod tests {
             compaction.reached(head, now);
             let up_to = compaction.due(head, Timestamp(0)).up_to;
             assert_eq!(up_to, 1 + slack);
-            compaction.stepped(up_to, head, now);
-            compaction.stepped(up_to, head, now);
+            compaction.advanced(up_to, head, now);
+            compaction.advanced(up_to, head, now);
             let next = compaction.next();
             compaction.reached(head + slack, now);
             assert_eq!(compaction.next(), next, "not before it is full again");
