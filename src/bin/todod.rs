@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use todo::limits::{
-    HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
+    CHANGE_LOG_CHANGES_MAX,     HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
 use todo::server::{ListenAddress, Server};
@@ -138,6 +138,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         queue_max: args.queue_max,
         watchers_max: watchers_max(args.watchers_max, raise_open_files()),
         watch_stall_timeout: args.watch_stall_timeout,
+        change_log_changes: CHANGE_LOG_CHANGES_MAX,
         retention: Retention {
             revisions: args.history_revisions,
             age: args.history_age,

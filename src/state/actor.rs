@@ -409,3 +409,14 @@ impl State {
         self.store.ready()
     }
 }
+
+#[cfg(test)]
+impl State {
+    pub(super) fn set_clock(&mut self, clock: fn() -> crate::model::Timestamp) {
+        self.hooks.clock = clock;
+    }
+
+    pub(super) fn published(&self) -> Arc<Published> {
+        self.published.load()
+    }
+}

@@ -36,6 +36,8 @@ pub struct Limits {
     pub queue_max: usize,
     /// Watches at a time.
     pub watchers_max: usize,
+    /// Changes in the change log; streams whose position is older read the store.
+    pub change_log_changes: usize,
     /// A watch whose client does not read ends after this long.
     pub watch_stall_timeout: Duration,
     pub retention: Retention,
@@ -47,6 +49,7 @@ impl Default for Limits {
             tasks_max: limits::TASKS_MAX_DEFAULT,
             queue_max: limits::QUEUE_MAX_DEFAULT,
             watchers_max: limits::WATCHERS_MAX_DEFAULT,
+            change_log_changes: limits::CHANGE_LOG_CHANGES_MAX,
             watch_stall_timeout: limits::WATCH_STALL_TIMEOUT_DEFAULT,
             retention: Retention::default(),
         }
@@ -100,7 +103,7 @@ pub fn spawn<E: EncodedUpdates + 'static>(
     log::info!("list {} at revision {}: {} tasks", list.list_id(), list.revision(), list.len());
     warn_if_clock_was_ahead(list.head().changed_at, clock);
     let histories = (0..readers).map(|_| store.history()).collect::<Result<_, _>>()?;
-    let (publisher, log) = LogPublisher::new(list.revision());
+    let (publisher, log) = LogPublisher::new(list.revision(), limits.change_log_changes);
     let published = PublishedList::new(Published { list: list.clone(), compacted: loaded.compacted });
     let (commands, command_queue) = bounded(limits.queue_max);
     // Unbounded, but there is at most one entry a watch.

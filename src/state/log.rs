@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use crate::limits::{
-    CHANGE_LOG_BYTES_MAX, CHANGE_LOG_CHANGES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX,
+    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX,
 };
 use crate::model::{Change, Filter, Revision};
 use crate::store::{Batch, RecordedChange};
@@ -29,6 +29,7 @@ struct Window<E> {
     /// The number of entries before the first one of `entries`.
     evicted_entries: usize,
     changes: usize,
+    changes_max: usize,
     bytes: usize,
     /// Every change after this revision, up to `head`, is in `entries`.
     evicted: Revision,
@@ -74,11 +75,12 @@ pub enum Next<E> {
 }
 
 impl<E: EncodedUpdates> ChangeLog<E> {
-    fn new(head: Revision) -> ChangeLog<E> {
+    fn new(head: Revision, changes_max: usize) -> ChangeLog<E> {
         ChangeLog(RwLock::new(Window {
             entries: VecDeque::new(),
             evicted_entries: 0,
             changes: 0,
+            changes_max,
             bytes: 0,
             evicted: head,
             head,
@@ -159,7 +161,7 @@ impl<E> Window<E> {
     /// Drops the oldest entries while there are too many. They are freed by the caller.
     fn evict(&mut self) -> Vec<Arc<Entry<E>>> {
         let mut evicted = Vec::new();
-        while (self.changes > CHANGE_LOG_CHANGES_MAX || self.bytes > CHANGE_LOG_BYTES_MAX)
+        while (self.changes > self.changes_max || self.bytes > CHANGE_LOG_BYTES_MAX)
             && self.entries.len() > 1
             && let Some(oldest) = self.entries.pop_front()
         {
@@ -242,8 +244,11 @@ struct Watched {
 }
 
 impl<E: EncodedUpdates> LogPublisher<E> {
-    pub(super) fn new(head: Revision) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
-        let log = Arc::new(ChangeLog::new(head));
+    pub(super) fn new(
+        head: Revision,
+        changes_max: usize,
+    ) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
+        let log = Arc::new(ChangeLog::new(head, changes_max));
         (LogPublisher { log: log.clone(), filters: HashMap::new() }, log)
     }
 }

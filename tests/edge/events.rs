@@ -108,7 +108,7 @@ fn a_place_that_is_none_starts_anew() {
 #[test]
 fn history_that_is_gone_is_told_and_the_list_follows() {
     let history = Retention { revisions: 10, revisions_max: 10, ..Retention::default() };
-    let limits = ServerLimits { history, ..ServerLimits::default() };
+    let limits = ServerLimits { retention: history, ..ServerLimits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("test-list")), limits);
     let edge = Edge::before(&server.address, Limits::default());
     let client = server.client();

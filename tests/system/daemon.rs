@@ -254,7 +254,6 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     let _on_disk = Daemon::with_environment(&[
         ("TODO_DATA_DIR", data_dir),
         ("TODO_QUEUE_MAX", "1"),
-        ("TODO_WATCH_QUEUE_MAX", "1000000"),
     ]);
     assert!(dir.path().join("todo.db").exists());
 }
@@ -274,8 +273,6 @@ fn queues_and_tasks_have_bounds() {
     for (option, variable, value, range) in [
         ("--queue-max", "TODO_QUEUE_MAX", "0", "1..=1000000"),
         ("--queue-max", "TODO_QUEUE_MAX", "1000001", "1..=1000000"),
-        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "0", "1..=1000000"),
-        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "1000001", "1..=1000000"),
         ("--tasks-max", "TODO_TASKS_MAX", "0", "1..="),
     ] {
         let given = command(dir.path(), &[option, value]).output().unwrap();

@@ -88,7 +88,7 @@ fn no_answer_is_older_than_an_update_that_came_before_it() {
 /// Keeps the tasks of its filter by the updates alone: they say what comes and what goes.
 #[test]
 fn a_filtered_watcher_knows_its_list_by_its_updates_alone() {
-    let server = TestServer::with(in_memory(), Limits { watch_queue_max: 4, ..Limits::default() });
+    let server = TestServer::with(in_memory(), Limits { change_log_changes: 4, ..Limits::default() });
     let world = &World::new(&server.address);
     let goal = thread::scope(|scope| {
         let watching = FILTERS.map(|filter| {

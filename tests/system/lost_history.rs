@@ -23,7 +23,7 @@ use crate::world::{FILTERS, LogKeeper, World, check_answers};
 /// Keeps this many changes, and forgets older ones at once.
 pub fn short_history(revisions: i64) -> Limits {
     let history = Retention { revisions, revisions_max: revisions, ..Retention::default() };
-    Limits { watch_queue_max: 4, history, ..Limits::default() }
+    Limits { change_log_changes: 4, retention: history, ..Limits::default() }
 }
 
 /// Watchers that are far behind, some of whom make do with the list as it is.

@@ -46,7 +46,7 @@ fn restart_often(world: &World, start: impl Fn() -> Daemon) -> Daemon {
 
 fn nothing_is_lost_over_restarts(dir: &Path, options: &[&str]) {
     let address = format!("unix:{}", dir.join("s").display());
-    let mut args = vec!["--listen", &address, "--watch-queue-max", "8"];
+    let mut args = vec!["--listen", &address];
     args.extend(options);
     let world = &World::with_log_keeper(&address, 200);
     let watchers = &watchers();

@@ -168,7 +168,7 @@ fn progress_tells_up_to_where_everything_was_sent() {
 fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     const CHANGES: usize = 30_000;
     const { assert!(CHANGES > RECENT_CHANGES_MAX) };
-    let limits = Limits { watch_queue_max: 8, ..Limits::default() };
+    let limits = Limits { change_log_changes: 8, ..Limits::default() };
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), limits);
     let client = server.client();

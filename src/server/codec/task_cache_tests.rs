@@ -1,13 +1,20 @@
+use protobuf::Message;
+
 use super::*;
-use crate::model::{Edit, Guard, Mutation, Timestamp, Title};
+use crate::model::{Edit, Head, Mutation, Status, TaskFields, TaskPatch, Timestamp, Title};
+use crate::server::codec::request;
 use crate::wire::proto::{self, GetTasksResponse};
 
 fn change(list: &mut TaskList, mutation: Mutation) {
-    list.apply(&mutation, &Guard::default(), Timestamp(list.revision())).unwrap();
+    list.apply(&mutation.into(), Timestamp(list.revision())).unwrap();
+}
+
+fn empty(list_id: &str) -> TaskList {
+    TaskList::new(list_id.into(), [], Head::default(), 1_000_000)
 }
 
 fn add(list: &mut TaskList, title: &str) {
-    change(list, Mutation::Add { title: Title::new(title).unwrap() });
+    change(list, Mutation::Add(TaskFields { title: Title::new(title).unwrap() }));
 }
 
 fn everything(filter: proto::Filter) -> PageQuery {
@@ -15,16 +22,17 @@ fn everything(filter: proto::Filter) -> PageQuery {
     PageQuery::new(&proto::GetTasksRequest { filter, ..Default::default() }).unwrap()
 }
 
-fn answer(encodings: &mut Encodings, list: &TaskList, filter: proto::Filter) -> GetTasksResponse {
-    let answer = encodings.answer(&everything(filter), list).unwrap();
+fn answer(cache: &TaskEncodingCache, list: &TaskList, filter: proto::Filter) -> GetTasksResponse {
+    let answer = cache.answer(&everything(filter), list).unwrap();
     GetTasksResponse::parse_from_bytes(answer.as_bytes()).unwrap()
 }
 
-/// What the answer should be, made without any encoding that was kept.
+/// The answer as it should be, made without the cache.
 fn expected(list: &TaskList, filter: proto::Filter) -> GetTasksResponse {
-    let shown = convert::filter(filter.into()).unwrap();
+    let filter = request::filter(filter.into()).unwrap();
+    let tasks = list.after(0).filter(|task| filter.matches(task));
     GetTasksResponse {
-        tasks: list.after(0).filter(|t| shown.shows(t)).map(|t| convert::task(t)).collect(),
+        tasks: tasks.map(|task| record::to_message(task)).collect(),
         revision: list.revision(),
         list_id: list.list_id().to_string(),
         ..Default::default()
@@ -32,52 +40,58 @@ fn expected(list: &TaskList, filter: proto::Filter) -> GetTasksResponse {
 }
 
 #[test]
-fn what_was_encoded_before_is_used_again_and_never_shows_what_was() {
+fn cached_tasks_are_reused_and_never_stale() {
     use proto::Filter::{ANY, COMPLETED, DELETED, LIVE, OPEN};
-    let mut encodings = Encodings::default();
-    let mut list = TaskList::new("l".into(), [], 1_000_000);
+    let cache = TaskEncodingCache::default();
+    let mut list = empty("l");
     for step in 0..600 {
+        let older = list.clone();
         add(&mut list, &format!("task {step}"));
         let id = step / 3 + 1;
-        let edit = match step % 4 {
+        let title = || Title::new("x".repeat(step as usize % 90 + 1).as_str()).unwrap();
+        let edit = match step % 5 {
             0 => Edit::Complete,
-            1 => Edit::Retitle(Title::new("x".repeat(step as usize % 90 + 1).as_str()).unwrap()),
+            1 => Edit::Update(TaskPatch { title: Some(title()) }),
             2 => Edit::Delete,
+            3 => Edit::Purge,
             _ => Edit::Restore,
         };
         // Some edits are refused, which changes nothing.
-        let _ = list.apply(&Mutation::Edit { id, edit }, &Guard::default(), Timestamp(step.into()));
+        let _ = list.apply(&Mutation::Edit { id, edit }.into(), Timestamp(step.into()));
         let filter = [ANY, LIVE, OPEN, COMPLETED, DELETED][step as usize % 5];
-        for filter in [filter, ANY] {
-            assert_eq!(answer(&mut encodings, &list, filter), expected(&list, filter), "{step}");
+        // The older version after the newer one: another thread still lists it.
+        for (list, filter) in [(&list, filter), (&list, ANY), (&older, filter), (&older, ANY)] {
+            assert_eq!(answer(&cache, list, filter), expected(list, filter), "{step}");
         }
-        let bytes: usize = encodings.chunks.values().map(Chunk::cost).sum();
-        assert_eq!(encodings.bytes, bytes, "the limit counts what is there");
+        let chunks = cache.0.lock();
+        let bytes: usize = chunks.by_index.values().flatten().map(|(_, c)| c.cost()).sum();
+        assert_eq!(chunks.bytes, bytes, "the limit counts what is there");
     }
-    let kept = encodings.chunks.len();
+    let kept = cache.0.lock().by_index.len();
     add(&mut list, "the last chunk changes");
-    encodings.show(&list);
-    assert!(encodings.chunks.len() + Filter::ALL.len() >= kept, "and no other one");
+    let _ = cache.0.lock().show(&list, &everything(LIVE));
+    assert!(cache.0.lock().by_index.len() + 1 >= kept, "no other chunk is dropped");
+    assert_eq!(Status::ALL.len(), 5, "every filter was tried");
 }
 
 #[test]
 fn another_list_shares_nothing() {
-    let mut encodings = Encodings::default();
+    let cache = TaskEncodingCache::default();
     for list_id in ["one", "two"] {
-        let mut list = TaskList::new(list_id.into(), [], 10);
+        let mut list = empty(list_id);
         add(&mut list, list_id);
-        let shown = answer(&mut encodings, &list, proto::Filter::LIVE);
+        let shown = answer(&cache, &list, proto::Filter::LIVE);
         assert_eq!((&*shown.list_id, &*shown.tasks[0].title), (list_id, list_id));
     }
 }
 
 #[test]
-fn the_same_answer_is_made_once() {
-    let mut encodings = Encodings::default();
-    let mut list = TaskList::new("l".into(), [], 10);
+fn an_answer_that_is_repeated_is_made_once() {
+    let cache = TaskEncodingCache::default();
+    let mut list = empty("l");
     add(&mut list, "milk");
-    let mut answer = |list: &TaskList| {
-        let answer = encodings.answer(&everything(proto::Filter::LIVE), list).unwrap();
+    let answer = |list: &TaskList| {
+        let answer = cache.answer(&everything(proto::Filter::LIVE), list).unwrap();
         answer.as_bytes().as_ptr()
     };
     let first = answer(&list);
