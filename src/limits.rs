@@ -20,14 +20,14 @@ pub const CLIENT_PAGE_TASKS: i32 = 1_000;
 /// Changes on the pages that our own clients ask for.
 pub const CLIENT_PAGE_CHANGES: i32 = 1_000;
 
-/// How long a request id is remembered, unless `REQUESTS_KEPT_MAX` newer ones came.
+/// How long an idempotency record is kept, unless there are `REQUESTS_KEPT_MAX` newer ones.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Request ids remembered, at most.
-pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
-/// The newest request ids, remembered whatever their age.
-pub const REQUESTS_KEPT_MIN: i64 = 100_000;
-/// Forgotten request ids deleted in one commit, at most: a turn stays short.
-pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
+/// Idempotency records that are kept, at most.
+pub const REQUESTS_KEPT_MAX: usize = 1_000_000;
+/// This many of the newest idempotency records are kept, whatever their age.
+pub const REQUESTS_KEPT_MIN: usize = 100_000;
+/// Idempotency records that one commit deletes, at most: a batch stays short.
+pub const REQUESTS_FORGOTTEN_PER_COMMIT: usize = 2_048;
 /// How long the store waits for a lock of another program, such as the sqlite3 shell.
 /// The state thread stands still meanwhile.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,8 +42,10 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
 /// Whoever shares a core with the state thread lets it go first when so many wait.
 pub const HANDOVER_COMMANDS: usize = 32;
-/// Commands taken into one turn, at most: one transaction, one sync.
-pub const TURN_COMMANDS_MAX: usize = 1_024;
+/// Commands in one batch, at most: one transaction, one sync.
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// Bytes of the changes in one batch. The last command may exceed it.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Updates that wait for one watcher, unless `--watch-queue-max` says otherwise.
 /// Room for the changes of several full turns.
 pub const WATCH_QUEUE_MAX_DEFAULT: usize = 4_096;
@@ -66,6 +68,8 @@ pub const COMPACTION_STEPS_MAX: usize = 3;
 pub const IDLE_TICK: Duration = Duration::from_secs(60);
 /// When compaction found nothing that it may forget, it looks again this much later.
 pub const COMPACTION_RETRY: Duration = Duration::from_secs(60);
+/// The newest changes that a start compares with the tasks, at most.
+pub const RECOVERY_CHANGES_MAX: usize = 1_000;
 /// Rows of one read transaction, at most: a long one makes the write-ahead log grow.
 pub const HISTORY_READ_MAX: usize = 1_000;
 /// Reads for one page of a list of the past, at most: other reads wait meanwhile.
@@ -219,10 +223,10 @@ pub const HISTORY_LINES_MAX: usize = 1_000;
 
 const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
-const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * TURN_COMMANDS_MAX);
+const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * BATCH_COMMANDS_MAX);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
-// Forgetting keeps up with full turns.
-const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);
+// Forgetting keeps up with full batches.
+const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX);
 // A title of four-byte characters still fits a page, and a page the 4 MiB that a
 // client takes by default.
 const _: () = assert!(TITLE_CHARS_MAX * 4 < PAGE_BYTES_MAX);
@@ -232,8 +236,8 @@ const _: () = assert!(TITLE_CHARS_MAX * 4 < INPUT_LINE_BYTES_MAX);
 const _: () = assert!(2 * BURST_CHANGES_MAX <= WATCH_QUEUE_MAX_DEFAULT);
 const _: () = assert!(TITLE_CHARS_MAX * 4 < PACKED_BYTES_MAX);
 const _: () = assert!(COMPACTION_STEP <= HISTORY_READ_MAX);
-// Forgetting keeps up with full turns.
-const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > TURN_COMMANDS_MAX);
+// Forgetting keeps up with full batches.
+const _: () = assert!(COMPACTION_STEP * COMPACTION_STEPS_MAX > BATCH_COMMANDS_MAX);
 const _: () = assert!(HISTORY_REVISIONS_DEFAULT <= HISTORY_REVISIONS_MAX_DEFAULT);
 const _: () = assert!(CLIENT_PAGE_TASKS as usize <= PAGE_TASKS_MAX);
 // There is room for calls and pages beside the streams, and each stream is a call.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Answer, Edit, Mutation, Request, TaskFields, TaskPatch};
@@ -38,6 +39,13 @@ impl RequestId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A hash of the id, the same within one process and for the same text.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(&*self.0, &mut hasher);
+        hasher.finish()
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Title(Box<str>);
 pub enum TitleError {
     #[error("a title needs at least one visible character")]
     Empty,
+    #[error("a title cannot begin or end with white space")]
+    OuterSpace,
     #[error("a title has at most {TITLE_CHARS_MAX} characters, this one has {chars}: shorten it")]
     TooLong { chars: usize },
     #[error(
@@ -25,8 +27,20 @@ impl Title {
     /// Trims outer white space, then checks the rules.
     pub fn new(text: &str) -> Result<Title, TitleError> {
         let text = text.trim();
-        if !text.chars().any(is_visible) {
+        match text.chars().any(is_visible) {
+            true => Title::stored(text),
+            false => Err(TitleError::Empty),
+        }
+    }
+
+    /// A title as it was stored: nothing is trimmed. Lists from before the rule about
+    /// visible characters may have titles without one.
+    pub fn stored(text: &str) -> Result<Title, TitleError> {
+        if text.is_empty() {
             return Err(TitleError::Empty);
+        }
+        if text.trim().len() != text.len() {
+            return Err(TitleError::OuterSpace);
         }
         let chars = text.chars().count();
         if chars > TITLE_CHARS_MAX {

@@ -18,9 +18,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use crate::model::{
-    Change, Head, IdempotencyRecord, Revision, Task, TaskId, TaskList, Timestamp,
-};
+use crate::model::{Change, Head, IdempotencyRecord, Revision, Task, TaskId, TaskList, Timestamp};
 use crate::wire::record;
 
 /// The log of one list, shared by every server of that list, and the indexed history that
@@ -62,8 +60,10 @@ pub trait Store: Send {
     fn on_deadline(&mut self, now: Instant) -> Result<(), StoreError>;
 
     /// The idempotency record with this number, at or before the position.
-    fn find_request(&mut self, number: RequestNumber)
-    -> Result<Option<IdempotencyRecord>, StoreError>;
+    fn find_request(
+        &mut self,
+        number: RequestNumber,
+    ) -> Result<Option<IdempotencyRecord>, StoreError>;
 
     /// A reader of the entries up to the position, for another thread. May be called
     /// several times, after `load`.
@@ -93,7 +93,10 @@ pub enum Event {
     Refused(StoreError),
     BarrierPassed,
     /// The log is out of reach since then; what is in flight stays in flight.
-    Unreachable { since: Instant, reason: String },
+    Unreachable {
+        since: Instant,
+        reason: String,
+    },
     Reachable,
 }
 
