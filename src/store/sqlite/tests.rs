@@ -1,9 +1,9 @@
-//! Real files in temporary directories.
+//! Real files in temporary directories. A `Scene` is a data directory, a `Story` the
+//! list that the store should hold.
 
 mod commit;
 mod compaction;
 mod damage;
-mod golden;
 mod history;
 mod open;
 mod requests;
@@ -15,37 +15,29 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, Condition, DATABASE, Migration, SqliteError, SqliteStore, schema};
-use crate::store::oracle::{Oracle, due_up_to};
-use crate::store::{Batch, Loaded, Store, StoreErrorKind};
+use super::{Condition, DATABASE, Retention, SqliteStore, schema};
+use crate::store::story::{Story, due_up_to, id};
+use crate::store::{Loaded, Store, StoreError};
 
-impl SqliteStore {
-    /// Commits the batch. The conformance tests do so through `propose`.
-    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        self.write(|connection, list| super::commit::commit(connection, list, batch)).map(|_| ())
-    }
-}
-
-/// A data directory.
-struct Fixture {
+struct Scene {
     dir: TempDir,
 }
 
-impl Fixture {
-    fn new() -> Fixture {
-        Fixture { dir: tempfile::tempdir().unwrap() }
+impl Scene {
+    fn new() -> Scene {
+        Scene { dir: tempfile::tempdir().unwrap() }
     }
 
     /// A directory with only this as its database.
-    fn with_database(bytes: &[u8]) -> Fixture {
-        let fixture = Fixture::new();
-        fs::write(fixture.database(), bytes).unwrap();
-        fixture
+    fn with_database(bytes: &[u8]) -> Scene {
+        let scene = Scene::new();
+        fs::write(scene.database(), bytes).unwrap();
+        scene
     }
 
     /// What a process that is killed now leaves behind.
-    fn after_kill(&self) -> Fixture {
-        let copy = Fixture::new();
+    fn after_kill(&self) -> Scene {
+        let copy = Scene::new();
         for name in [DATABASE, "todo.db-wal"] {
             if let Ok(bytes) = fs::read(self.path().join(name)) {
                 fs::write(copy.path().join(name), bytes).unwrap();
@@ -67,7 +59,7 @@ impl Fixture {
         self.try_open().unwrap()
     }
 
-    fn try_open(&self) -> Result<(SqliteStore, Loaded), SqliteError> {
+    fn try_open(&self) -> Result<(SqliteStore, Loaded), StoreError> {
         open_and_load(self.path())
     }
 
@@ -81,14 +73,14 @@ impl Fixture {
     }
 
     /// Opening must fail, and leave the files alone.
-    fn refused(&self) -> SqliteError {
+    fn refused(&self) -> StoreError {
         let before = self.bytes();
         let error = self.try_open().expect_err("the store opened");
         assert!(self.bytes() == before, "the files changed: {error}");
         error
     }
 
-    /// A connection of another program, which checks nothing.
+    /// Somebody else's connection, which may do as it likes.
     fn tamper(&self, sql: &str) {
         let connection = Connection::open(self.database()).unwrap();
         connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
@@ -96,27 +88,25 @@ impl Fixture {
     }
 }
 
-fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), SqliteError> {
-    let mut store = SqliteStore::open_with(path, schema::MIGRATIONS)?;
-    let loaded = store.read()?;
+fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), StoreError> {
+    let mut store = SqliteStore::open(path)?;
+    let loaded = store.load()?;
     Ok((store, loaded))
 }
 
 /// A closed database of some 60 pages in which most tasks changed more than once, and
 /// of which the beginning is compacted.
 fn well_used_database() -> (Vec<u8>, Loaded) {
-    let fixture = Fixture::new();
-    let (mut store, loaded) = fixture.open();
-    let mut oracle = Oracle::of(&loaded);
+    let scene = Scene::new();
+    let (mut store, loaded) = scene.open();
+    let mut story = Story::of(&loaded);
     for n in 1..=600 {
         let script =
             format!("add number {n} {} #add{n}; done {n}; retitle {n} {n}!", "x".repeat(60));
-        store.commit(&oracle.batch(&script)).unwrap();
+        store.commit(&story.turn(&script)).unwrap();
     }
     let compacted = store.compact(&due_up_to(20)).unwrap();
     Box::new(store).close().unwrap();
-    let loaded = fixture.open().1;
-    assert_eq!((&loaded.tasks, loaded.head), (&oracle.tasks(), oracle.list.head()));
-    assert_eq!(loaded.compacted, compacted);
-    (fs::read(fixture.database()).unwrap(), loaded)
+    let loaded = Loaded { tasks: story.tasks(), compacted, ..loaded };
+    (fs::read(scene.database()).unwrap(), loaded)
 }
