@@ -116,19 +116,18 @@ impl<E: EncodedUpdates> ChangeLog<E> {
             }
             window.group(at, filter)
         };
-        let Some((first, rest)) = entries.split_first() else { return Next::Ready(None, up_to) };
+        let Some(first) = entries.first() else { return Next::Ready(None, up_to) };
+        if entries.len() == 1 {
+            return Next::Ready(first.encoded(filter), up_to);
+        }
         let level = entries.len().ilog2() as usize;
-        let encoded = first.view(filter).map(|view| {
+        let group = first.view(filter).map(|view| {
             view.encoded[level].get_or_init(|| {
-                let parts: Vec<_> =
-                    std::iter::once(first).chain(rest).filter_map(|e| e.encoded(filter)).collect();
-                match &parts[..] {
-                    [one] => one.clone(),
-                    parts => Arc::new(E::concat(parts)),
-                }
+                let parts: Vec<_> = entries.iter().filter_map(|e| e.encoded(filter)).collect();
+                Arc::new(E::concat(&parts))
             })
         });
-        Next::Ready(encoded.cloned(), up_to)
+        Next::Ready(group.cloned(), up_to)
     }
 }
 
