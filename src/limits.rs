@@ -132,14 +132,27 @@ pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;
 pub const SNAPSHOT_PIECE_SCANNED: usize = 16_384;
 /// Bytes of one request, at most.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Calls whose request has not arrived in full, at most: one more waits for its turn.
+/// Calls that the C core hands over to the poll thread at a time. A call leaves its slot when its
+/// headers have arrived.
 pub const REQUEST_SLOTS: usize = 1_024;
-/// Calls at once on one connection: no connection can take all the slots.
+/// Calls at a time on one connection, and calls of one connection whose request has not arrived.
+/// The C core enforces the former only once the client has acknowledged it.
 pub const CALLS_PER_CONNECTION_MAX: i32 = 1_000;
+/// Calls whose request has not arrived. One more ends the oldest of them.
+pub const REQUESTS_WAITING_MAX: usize = 4_096;
+/// Up to this number of waiting requests, those of a connection are not counted.
+pub const REQUESTS_UNCOUNTED: usize = 256;
+/// A call whose request has not arrived after this time is ended.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// The interval at which waiting requests are checked for [`REQUEST_TIMEOUT`].
+pub const REQUEST_CHECK: Duration = Duration::from_secs(2);
 /// A connection without traffic is probed after this long,
 pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 /// and closed if the probe is not answered within this.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A client may send a ping this often. Documented as 5 s: the network delays some pings more
+/// than others.
+pub const CLIENT_PING_INTERVAL_MIN: Duration = Duration::from_secs(4);
 /// Shutdown: how long open calls may take before they are cancelled,
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// and how long the transport then has to end. Together below the 5 s in which
@@ -217,7 +230,9 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
-const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
+// One connection cannot end the waiting calls of another one.
+const _: () =
+    assert!(REQUESTS_UNCOUNTED + (CALLS_PER_CONNECTION_MAX as usize) < REQUESTS_WAITING_MAX);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * TURN_COMMANDS_MAX);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);

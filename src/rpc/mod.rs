@@ -17,7 +17,7 @@ pub use convert::{
     add_task, complete_task, delete_task, filter, progress, progress_interval, reopen_task, reset,
     restore_task, revision, synced, task, update_task,
 };
-pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, raw};
+pub use encoded::{ENCODED, Encoded, raw};
 pub use encodings::Encodings;
 pub use json::json;
 pub use page::PageQuery;

@@ -3,7 +3,6 @@
 mod blocks;
 mod catch_up;
 mod feed;
-mod large_call;
 mod listing;
 mod past;
 mod reader;
@@ -76,7 +75,8 @@ impl Server {
         let (reader, thread) = Reader::start(history, completions.clone())?;
         self.reader = Some(thread);
         let handlers = Handlers { state, reader, completions };
-        Ok(self.transport.listen(service::service(&handlers), listen)?)
+        let service = service::service(&handlers, self.transport.methods());
+        Ok(self.transport.listen(service, listen)?)
     }
 
     /// The addresses it listens on. A port 0 is replaced by the port that was assigned.
@@ -119,4 +119,27 @@ fn hooks(completions: &CompletionQueue) -> Hooks<Arc<Burst>> {
 fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_failed_start_leaves_no_thread_behind() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Each of them can be bound, but not both.
+        let listen = ["127.0.0.1", "0.0.0.0"].map(|ip| format!("{ip}:{port}").parse().unwrap());
+        let failed = Server::start(Box::new(MemoryStore::new("l")), Limits::default(), &listen);
+        assert!(matches!(failed, Err(StartError::Transport(_))));
+        for thread in fs::read_dir("/proc/self/task").unwrap() {
+            // A thread may end between the two calls.
+            let name = fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default();
+            assert!(!["state", "reader", "pacer"].contains(&name.trim()), "{name} still runs");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::*;
 use crate::model::Timestamp;
 use crate::rpc::Burst;
-use crate::server::transport::CompletionQueue;
+use crate::server::transport::{CompletionQueue, Requests};
 use crate::state::{Hooks, Limits, StateThread, spawn};
 use crate::store::MemoryStore;
 
@@ -22,7 +22,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Scene {
-        let (completions, _pump, _pacer) = CompletionQueue::open().unwrap();
+        let (completions, _pump, _pacer) = CompletionQueue::open(Requests::default()).unwrap();
         let hooks = Hooks {
             encode: |changes| Arc::new(Burst::new(changes.iter().copied())),
             delivering: Box::new(|| false),

@@ -1,12 +1,15 @@
+//! The methods of `TodoService`. The handlers run on the poll thread: they convert the request,
+//! ask the state thread, and return.
+
 use std::sync::Arc;
 use std::thread;
 
-use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, UnarySinkResult};
+use grpcio::{Deadline, Method, RpcStatus, Service};
+use protobuf::Message;
 
 use super::feed::Sending;
-use super::large_call::LargeCall;
 use super::reader::{Reader, Reading};
-use super::transport::{Answered, CompletionQueue, Signal, StreamSink};
+use super::transport::{Answered, Call, CompletionQueue, Methods, Signal, StreamSink};
 use super::{listing, watch};
 use crate::limits::HANDOVER_COMMANDS;
 use crate::model::{Guard, Mutation, Rejection, Task, TaskId};
@@ -14,56 +17,53 @@ use crate::rpc::proto::{self, *};
 use crate::rpc::{self, Burst, ChangesQuery, Encoded, Packing, PageQuery, methods, status};
 use crate::state::{Answer, Command, Reply, Snapshot, StateHandle, WatchFrom, WatchStart};
 
-/// What the handlers share. They run on the poll thread: they convert, ask the state
-/// thread, and are done.
+/// What the handlers share.
 #[derive(Clone)]
-pub struct Handlers {
-    pub state: StateHandle<Arc<Burst>>,
-    pub reader: Reader,
-    pub completions: CompletionQueue,
+pub(crate) struct Handlers {
+    pub(crate) state: StateHandle<Arc<Burst>>,
+    pub(crate) reader: Reader,
+    pub(crate) completions: CompletionQueue,
 }
 
-/// The calls of `TodoService`, and who answers them.
-pub fn service(handlers: &Handlers) -> Service {
+/// Registers a handler for each method.
+pub(crate) fn service(handlers: &Handlers, methods: Methods) -> Service {
     let h = handlers;
-    let mut calls = ServiceBuilder::new();
-    calls = h.mutation(calls, &methods::ADD_TASK, rpc::add_task, |task| AddTaskResponse {
+    let mut to = methods;
+    to = h.mutation(to, &methods::ADD_TASK, rpc::add_task, |task| AddTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::COMPLETE_TASK, rpc::complete_task, |task| {
-        CompleteTaskResponse { success: true, task, ..Default::default() }
-    });
-    calls = h.mutation(calls, &methods::UPDATE_TASK, rpc::update_task, |task| UpdateTaskResponse {
+    to = h.mutation(to, &methods::COMPLETE_TASK, rpc::complete_task, |task| CompleteTaskResponse {
+        success: true,
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::REOPEN_TASK, rpc::reopen_task, |task| ReopenTaskResponse {
+    to = h.mutation(to, &methods::UPDATE_TASK, rpc::update_task, |task| UpdateTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::DELETE_TASK, rpc::delete_task, |task| DeleteTaskResponse {
+    to = h.mutation(to, &methods::REOPEN_TASK, rpc::reopen_task, |task| ReopenTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::RESTORE_TASK, rpc::restore_task, |task| {
-        RestoreTaskResponse { task, ..Default::default() }
+    to = h.mutation(to, &methods::DELETE_TASK, rpc::delete_task, |task| DeleteTaskResponse {
+        task,
+        ..Default::default()
+    });
+    to = h.mutation(to, &methods::RESTORE_TASK, rpc::restore_task, |task| RestoreTaskResponse {
+        task,
+        ..Default::default()
     });
     let (get, list, changes, watch) = (h.clone(), h.clone(), h.clone(), h.clone());
-    calls
-        .add_unary_handler(&methods::GET_TASK, move |ctx, request, sink| {
-            get.get_task(ctx.deadline(), request.task_id, sink);
-        })
-        .add_unary_handler(&rpc::GET_TASKS_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+    to.unary(&methods::GET_TASK, move |request, call| get.get_task(request.task_id, call))
+        .unary(&methods::GET_TASKS, move |request, call| {
             list.read(call, PageQuery::new(&request), listing::tasks);
         })
-        .add_unary_handler(&rpc::LIST_CHANGES_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+        .unary(&methods::LIST_CHANGES, move |request, call| {
             changes.read(call, ChangesQuery::new(&request), listing::changes);
         })
-        .add_server_streaming_handler(&rpc::WATCH_TASKS_ENCODED, move |ctx, request, sink| {
-            watch.watch_tasks(&ctx, request, sink);
+        .streaming(&methods::WATCH_TASKS, move |request, deadline, sink| {
+            watch.clone().watch_tasks(request, deadline, sink)
         })
         .build()
 }
@@ -72,63 +72,63 @@ pub fn service(handlers: &Handlers) -> Service {
 type TaskField = protobuf::MessageField<proto::Task>;
 
 impl Handlers {
-    /// A call that changes the list and answers with the task.
-    fn mutation<Req: 'static, Resp: Send + 'static>(
+    /// Adds a method that changes the list and answers with the task.
+    fn mutation<Req: Send + 'static, Resp: Message>(
         &self,
-        calls: ServiceBuilder,
+        to: Methods,
         method: &Method<Req, Resp>,
         convert: fn(Req) -> Result<(Mutation, Guard), Rejection>,
         response: fn(TaskField) -> Resp,
-    ) -> ServiceBuilder {
+    ) -> Methods {
         let h = self.clone();
-        calls.add_unary_handler(method, move |ctx, request, sink| match convert(request) {
+        to.unary(method, move |request, call| match convert(request) {
             Ok((mutation, guard)) => {
-                let answer = move |task: Arc<Task>| Ok(response(Some(rpc::task(&task)).into()));
-                let reply = h.reply(ctx.deadline(), sink, answer);
-                h.submit(Command::Mutate { mutation, guard, reply });
+                let answer = move |task: Arc<Task>| {
+                    Ok(Encoded::new(&response(Some(rpc::task(&task)).into())))
+                };
+                h.submit(Command::Mutate { mutation, guard, reply: h.reply(call, answer) });
             }
-            Err(bad_input) => h.refuse(sink, bad_input),
+            Err(bad_input) => h.refuse(call, &bad_input),
         })
     }
 
-    fn get_task(&self, deadline: Deadline, id: TaskId, sink: UnarySink<GetTaskResponse>) {
+    fn get_task(&self, id: TaskId, call: Call) {
         let answer = move |snapshot: Snapshot| {
             let task = Some(rpc::task(snapshot.list.get(id)?)).into();
-            Ok(GetTaskResponse { task, ..Default::default() })
+            Ok(Encoded::new(&GetTaskResponse { task, ..Default::default() }))
         };
-        self.submit(Command::Snapshot { reply: self.reply(deadline, sink, answer) });
+        self.submit(Command::Snapshot { reply: self.reply(call, answer) });
     }
 
-    /// A call that the reader thread answers from the list as it is.
-    fn read<Q: Send + 'static>(&self, call: LargeCall, query: Result<Q, Rejection>, page: Page<Q>) {
+    /// Answers with a page, which the reader thread makes from the list as it is.
+    fn read<Q: Send + 'static>(&self, call: Call, query: Result<Q, Rejection>, page: Page<Q>) {
         match query {
             Ok(query) => {
                 let handlers = self.clone();
                 let reply = Reply::new(ReadAnswer { query, call, page, handlers });
                 self.submit(Command::Snapshot { reply });
             }
-            Err(bad_input) => self.refuse(call.sink, bad_input),
+            Err(bad_input) => self.refuse(call, &bad_input),
         }
     }
 
-    fn watch_tasks(&self, ctx: &RpcContext<'_>, request: WatchTasksRequest, sink: StreamSink) {
+    async fn watch_tasks(self, request: WatchTasksRequest, deadline: Deadline, sink: StreamSink) {
         let packing = Packing::new(request.max_updates_per_message);
         match packing.and_then(|packing| Ok((packing, watch_start(request)?))) {
             Ok((packing, start)) => {
-                let (reader, signal) =
-                    (self.reader.clone(), Signal::new(self.completions.run_queue().clone()));
+                let Handlers { state, reader, completions } = self;
+                let signal = Signal::new(completions.run_queue().clone());
                 let how = Sending { packing, progress: start.progress, reader, signal };
-                ctx.spawn(watch::serve(self.state.clone(), start, how, ctx.deadline(), sink));
+                watch::serve(state, start, how, deadline, sink).await;
             }
-            Err(bad_input) => ctx.spawn(async move {
-                let _ = sink.fail(status(&bad_input)).await;
-            }),
+            // The result is ignored: the client may be gone.
+            Err(bad_input) => drop(sink.fail(status(&bad_input)).await),
         }
     }
 
     fn submit(&self, command: Command<Arc<Burst>>) {
         if !self.state.submit(command) {
-            // It was answered at once, not in a turn that wakes the pump.
+            // It was answered here, not in a batch whose end wakes the pump.
             self.completions.flush();
             return;
         }
@@ -138,40 +138,37 @@ impl Handlers {
         self.completions.complete_now();
     }
 
-    fn refuse<Resp: 'static>(&self, sink: UnarySink<Resp>, why: Rejection) {
-        self.completions.finish(sink, move || Err(status(&why)));
+    fn refuse(&self, call: Call, why: &Rejection) {
+        self.completions.refuse(call, why);
         self.completions.flush();
     }
 
     /// A reply that completes the call on the poll thread.
-    fn reply<T: Send + 'static, Resp: 'static>(
+    fn reply<T: Send + 'static>(
         &self,
-        deadline: Deadline,
-        sink: UnarySink<Resp>,
-        response: impl FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
+        call: Call,
+        response: impl FnOnce(T) -> Result<Encoded, Rejection> + Send + 'static,
     ) -> Reply<T> {
         let completions = self.completions.clone();
-        Reply::new(UnaryAnswer { deadline, sink, completions, response, answer: None })
+        Reply::new(UnaryAnswer { call, completions, response, answer: None })
     }
 }
 
 /// A call on its way to the state thread and back, in one box.
-struct UnaryAnswer<T, Resp, R> {
-    deadline: Deadline,
-    sink: UnarySink<Resp>,
+struct UnaryAnswer<T, R> {
+    call: Call,
     completions: CompletionQueue,
     response: R,
     answer: Option<Result<T, Rejection>>,
 }
 
-impl<T, Resp, R> Answer<T> for UnaryAnswer<T, Resp, R>
+impl<T, R> Answer<T> for UnaryAnswer<T, R>
 where
     T: Send + 'static,
-    Resp: 'static,
-    R: FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
+    R: FnOnce(T) -> Result<Encoded, Rejection> + Send + 'static,
 {
     fn expired(&self) -> bool {
-        self.deadline.exceeded()
+        self.call.has_expired()
     }
 
     fn give(mut self: Box<Self>, answer: Result<T, Rejection>) {
@@ -181,24 +178,22 @@ where
     }
 }
 
-impl<T, Resp, R> Answered for UnaryAnswer<T, Resp, R>
+impl<T, R> Answered for UnaryAnswer<T, R>
 where
     T: Send,
-    R: FnOnce(T) -> Result<Resp, Rejection> + Send,
+    R: FnOnce(T) -> Result<Encoded, Rejection> + Send,
 {
-    fn complete(self: Box<Self>) -> UnarySinkResult {
-        let UnaryAnswer { sink, response, answer, .. } = *self;
-        match answer.unwrap_or(Err(Rejection::OutcomeUnknown)).and_then(response) {
-            Ok(response) => sink.success(response),
-            Err(why) => sink.fail(status(&why)),
-        }
+    fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>) {
+        let UnaryAnswer { call, response, answer, .. } = *self;
+        let answer = answer.unwrap_or(Err(Rejection::OutcomeUnknown)).and_then(response);
+        (call, answer.map_err(|why| status(&why)))
     }
 }
 
-/// A call that goes on to the reader thread.
+/// A call that continues on the reader thread.
 struct ReadAnswer<Q> {
     query: Q,
-    call: LargeCall,
+    call: Call,
     page: Page<Q>,
     handlers: Handlers,
 }
@@ -208,7 +203,7 @@ type Page<Q> = fn(&mut Reading, &Snapshot, &Q) -> Result<Encoded, Rejection>;
 
 impl<Q: Send + 'static> Answer<Snapshot> for ReadAnswer<Q> {
     fn expired(&self) -> bool {
-        self.call.deadline.exceeded()
+        self.call.has_expired()
     }
 
     fn give(self: Box<Self>, answer: Result<Snapshot, Rejection>) {
@@ -216,9 +211,9 @@ impl<Q: Send + 'static> Answer<Snapshot> for ReadAnswer<Q> {
         let Handlers { reader, completions, .. } = handlers;
         match answer {
             Ok(snapshot) => reader.call(move |reading| {
-                call.answer(&completions, || page(reading?, &snapshot, &query));
+                completions.answer_large(call, || page(reading?, &snapshot, &query));
             }),
-            Err(why) => call.refuse(why, &completions),
+            Err(why) => completions.refuse(call, &why),
         }
     }
 }

@@ -224,12 +224,12 @@ mod tests {
 
     use super::*;
     use crate::rpc::Encoded;
-    use crate::server::transport::RunQueue;
+    use crate::server::transport::{Requests, RunQueue};
 
     #[test]
     fn the_last_message_of_a_turn_is_never_held_back() {
         let (run_queue, mut scheduler, _pacer) =
-            RunQueue::start(Arc::new(AtomicWaker::new())).unwrap();
+            RunQueue::start(Arc::new(AtomicWaker::new()), Requests::default()).unwrap();
         let signals: Vec<_> = (0..100).map(|_| Signal::new(run_queue.clone())).collect();
         for signal in &signals {
             signal.register(&noop_waker());
