@@ -40,7 +40,7 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
-/// Whoever shares a core with the state thread lets it go first when so many wait.
+/// Queue length at which the poll thread yields to the state thread.
 pub const HANDOVER_COMMANDS: usize = 32;
 /// Commands taken into one turn, at most: one transaction, one sync.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
@@ -105,10 +105,10 @@ pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
 /// A watch whose client does not read ends after this long, unless
 /// `--watch-stall-timeout` says otherwise.
 pub const WATCH_STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-/// Open files that are not a watch's: the database, addresses, other calls.
+/// Open files that watches leave for the database, the addresses and other calls.
 pub const OPEN_FILES_RESERVED: usize = 100;
-/// A watch that ended because its client did not read is cancelled after this long:
-/// its status waits behind what the client does not read.
+/// How long the server keeps a watch that has ended because its client does not read. Its status
+/// waits behind the data that the client does not read.
 pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
 /// Watch streams that send in the same round: between rounds other calls are served.
 pub const ROUND_STREAMS_MAX: usize = 64;
@@ -124,7 +124,7 @@ pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// and of an answer that is kept in case it is asked for again.
 pub const REPEATED_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of listings that clients have not taken; beyond, no more are made.
+/// Bytes of listings that clients have not received. Above this, listings are refused.
 pub const LISTINGS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Tasks of a snapshot that are encoded at a time,
 pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;
@@ -138,7 +138,8 @@ pub const REQUEST_SLOTS: usize = 1_024;
 /// Calls at a time on one connection, and calls of one connection whose request has not arrived.
 /// The C core enforces the former only once the client has acknowledged it.
 pub const CALLS_PER_CONNECTION_MAX: i32 = 1_000;
-/// Calls whose request has not arrived. One more ends the oldest of them.
+/// Calls whose request has not arrived. One more ends the oldest of them. Each takes about 17 KB
+/// (measured).
 pub const REQUESTS_WAITING_MAX: usize = 4_096;
 /// Up to this number of waiting requests, those of a connection are not counted.
 pub const REQUESTS_UNCOUNTED: usize = 256;
@@ -146,17 +147,17 @@ pub const REQUESTS_UNCOUNTED: usize = 256;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// The interval at which waiting requests are checked for [`REQUEST_TIMEOUT`].
 pub const REQUEST_CHECK: Duration = Duration::from_secs(2);
-/// A connection without traffic is probed after this long,
+/// The server pings a connection that has had no traffic for this time.
 pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
-/// and closed if the probe is not answered within this.
+/// The server closes a connection that does not answer the ping within this time.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client may send a ping this often. Documented as 5 s: the network delays some pings more
 /// than others.
 pub const CLIENT_PING_INTERVAL_MIN: Duration = Duration::from_secs(4);
-/// Shutdown: how long open calls may take before they are cancelled,
+/// Shutdown: how long open calls may take before they are cancelled.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
-/// and how long the transport then has to end. Together below the 5 s in which
-/// `todod` promises to end.
+/// Shutdown: how long the transport then has to end. Together with [`SHUTDOWN_GRACE`] it is below
+/// the 5 s within which `todod` ends.
 pub const SHUTDOWN_END: Duration = Duration::from_millis(500);
 
 /// A client's watch: events that its reader has not taken yet.
