@@ -42,7 +42,7 @@ pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
 pub const QUEUE_MAX_DEFAULT: usize = 8_192;
-/// With this many commands in the queue, the poll thread yields to the state thread.
+/// Queue length at which the poll thread yields to the state thread.
 pub const HANDOVER_COMMANDS: usize = 32;
 /// With fewer commands in the queue, the state thread first yields to the poll thread.
 pub const GATHER_COMMANDS: usize = 32;
@@ -125,10 +125,10 @@ pub const WATCHERS_MAX_DEFAULT: usize = 20_000;
 /// A watch whose client does not read ends after this long, unless
 /// `--watch-stall-timeout` says otherwise.
 pub const WATCH_STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-/// Open files that are not a watch's: the database, addresses, other calls.
+/// Open files that watches leave for the database, the addresses and other calls.
 pub const OPEN_FILES_RESERVED: usize = 100;
-/// A watch that ended because its client did not read is cancelled after this long:
-/// its status waits behind what the client does not read.
+/// How long the server keeps a watch that has ended because its client does not read. Its status
+/// waits behind the data that the client does not read.
 pub const WATCH_END_GRACE: Duration = Duration::from_secs(5);
 /// Watch streams that send in the same round: between rounds other calls are served.
 pub const ROUND_STREAMS_MAX: usize = 64;
@@ -144,7 +144,7 @@ pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
 pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// and of an answer that is kept in case it is asked for again.
 pub const REPEATED_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of listings that clients have not taken; beyond, no more are made.
+/// Bytes of listings that clients have not received. Above this, listings are refused.
 pub const LISTINGS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Tasks of a snapshot that are encoded at a time,
 pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;
@@ -152,18 +152,32 @@ pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;
 pub const SNAPSHOT_PIECE_SCANNED: usize = 16_384;
 /// Bytes of one request, at most.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Calls whose request has not arrived in full, at most: one more waits for its turn.
+/// Calls that the C core hands over to the poll thread at a time. A call leaves its slot when its
+/// headers have arrived.
 pub const REQUEST_SLOTS: usize = 1_024;
-/// Calls at once on one connection: no connection can take all the slots.
+/// Calls at a time on one connection, and calls of one connection whose request has not arrived.
+/// The C core enforces the former only once the client has acknowledged it.
 pub const CALLS_PER_CONNECTION_MAX: i32 = 1_000;
-/// A connection without traffic is probed after this long,
+/// Calls whose request has not arrived. One more ends the oldest of them. Each takes about 17 KB
+/// (measured).
+pub const REQUESTS_WAITING_MAX: usize = 4_096;
+/// Up to this number of waiting requests, those of a connection are not counted.
+pub const REQUESTS_UNCOUNTED: usize = 256;
+/// A call whose request has not arrived after this time is ended.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// The interval at which waiting requests are checked for [`REQUEST_TIMEOUT`].
+pub const REQUEST_CHECK: Duration = Duration::from_secs(2);
+/// The server pings a connection that has had no traffic for this time.
 pub const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
-/// and closed if the probe is not answered within this.
+/// The server closes a connection that does not answer the ping within this time.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Shutdown: how long open calls may take before they are cancelled,
+/// A client may send a ping this often. Documented as 5 s: the network delays some pings more
+/// than others.
+pub const CLIENT_PING_INTERVAL_MIN: Duration = Duration::from_secs(4);
+/// Shutdown: how long open calls may take before they are cancelled.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
-/// and how long the transport then has to end. Together below the 5 s in which
-/// `todod` promises to end.
+/// Shutdown: how long the transport then has to end. Together with [`SHUTDOWN_GRACE`] it is below
+/// the 5 s within which `todod` ends.
 pub const SHUTDOWN_END: Duration = Duration::from_millis(500);
 
 /// A client's watch: events that its reader has not taken yet.
@@ -237,7 +251,9 @@ pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.
 pub const HISTORY_LINES_MAX: usize = 1_000;
 
-const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
+// One connection cannot end the waiting calls of another one.
+const _: () =
+    assert!(REQUESTS_UNCOUNTED + (CALLS_PER_CONNECTION_MAX as usize) < REQUESTS_WAITING_MAX);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Deleting old idempotency records keeps up with full batches.

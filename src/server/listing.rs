@@ -1,49 +1,15 @@
-//! The pages that the reader threads make, and how their calls are completed.
+//! The pages that the reader threads make.
 
 use std::sync::Arc;
 
-use grpcio::{Deadline, UnarySink};
-
-use super::codec::{CallError, ChangesQuery, PageQuery, status};
+use super::codec::{CallError, ChangesQuery, PageQuery};
 use super::history;
 use super::reader::ReadContext;
-use super::transport::CompletionQueue;
-use crate::limits::{LISTINGS_PENDING_BYTES_MAX, PAST_READS_PER_PAGE};
+use crate::limits::PAST_READS_PER_PAGE;
 use crate::model::Revision;
 use crate::state::{Published, StateError};
 use crate::store::ChangeRange;
 use crate::wire::Encoded;
-
-/// A call whose answer may be large.
-pub(crate) struct LargeCall {
-    pub(crate) sink: UnarySink<Encoded>,
-    pub(crate) deadline: Deadline,
-}
-
-impl LargeCall {
-    /// Completes the call, unless its client no longer waits or too many answers are pending.
-    pub(crate) fn answer(
-        self,
-        completions: &CompletionQueue,
-        answer: impl FnOnce() -> Result<Encoded, CallError>,
-    ) {
-        let answer = if self.deadline.exceeded() {
-            Err(StateError::Expired.into())
-        } else if completions.pending_bytes() > LISTINGS_PENDING_BYTES_MAX {
-            Err(CallError::ListingsPending)
-        } else {
-            answer()
-        };
-        match answer {
-            Ok(answer) => completions.finish_large(self.sink, answer.as_bytes().len(), answer),
-            Err(why) => self.refuse(why, completions),
-        }
-    }
-
-    pub(crate) fn refuse(self, why: CallError, completions: &CompletionQueue) {
-        completions.finish(self.sink, move || Err(status(&why)));
-    }
-}
 
 /// A page of the list, as it is or as it was.
 pub(crate) fn tasks(

@@ -62,7 +62,8 @@ impl Server {
         let served = started.map_err(StartError::from).and_then(|(readers, threads)| {
             server.readers = Some(threads);
             let handlers = Handlers { state: handle, log, readers, completions };
-            Ok(server.transport.listen(service::service(&handlers), listen)?)
+            let service = service::service(&handlers, server.transport.methods());
+            Ok(server.transport.listen(service, listen)?)
         });
         if let Err(why) = served {
             // The first error is the one to report.
@@ -107,4 +108,27 @@ fn hooks(completions: &CompletionQueue) -> Hooks {
 fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_failed_start_leaves_no_thread_behind() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Each of them can be bound, but not both.
+        let listen = ["127.0.0.1", "0.0.0.0"].map(|ip| format!("{ip}:{port}").parse().unwrap());
+        let failed = Server::start(Box::new(MemoryStore::new("l")), Limits::default(), &listen);
+        assert!(matches!(failed, Err(StartError::Transport(_))));
+        for thread in fs::read_dir("/proc/self/task").unwrap() {
+            // A thread may end between the two calls.
+            let name = fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default();
+            assert!(!["state", "reader", "pacer"].contains(&name.trim()), "{name} still runs");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::*;
 use crate::model::Timestamp;
-use crate::server::transport::CompletionQueue;
+use crate::server::transport::{CompletionQueue, Requests};
 use crate::state::{Hooks, Limits, Running, StateThread, spawn};
 use crate::store::MemoryStore;
 
@@ -21,7 +21,7 @@ struct Fixture {
 
 impl Fixture {
     fn start() -> Fixture {
-        let (completions, _pump, _pacer) = CompletionQueue::open().unwrap();
+        let (completions, _pump, _pacer) = CompletionQueue::open(Requests::default()).unwrap();
         let hooks = Hooks { flush: Box::new(|| {}), clock: || Timestamp(0) };
         let store = Box::new(MemoryStore::new("l"));
         let Running { thread: state, log, histories, .. } =

@@ -1,23 +1,23 @@
 use std::sync::Arc;
 use std::thread;
 
-use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, UnarySinkResult};
+use grpcio::{Deadline, Method, RpcStatus, Service};
+use protobuf::Message;
 
-use super::codec::{self, CallError, ChangesQuery, Packing, PageQuery, UpdateBatch, request, status};
+use super::codec::{
+    CallError, ChangesQuery, Packing, PageQuery, RequestError, UpdateBatch, request, status,
+};
 use super::feed::StreamContext;
-use super::listing::{self, LargeCall};
 use super::reader::{ReadContext, Readers};
-use super::transport::{Answered, CompletionQueue, Signal, StreamSink};
-use super::watch;
+use super::transport::{Answered, Call, CompletionQueue, Methods, Signal, StreamSink};
+use super::{listing, watch};
 use crate::limits::HANDOVER_COMMANDS;
 use crate::model::{Answer, Rejection, Request, TaskId};
 use crate::state::{
     ChangeLog, Command, Mutate, Published, Reply, ReplyTo, StateError, StateHandle,
 };
 use crate::wire::proto::{self, *};
-use crate::wire::{
-    Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, methods, record,
-};
+use crate::wire::{Encoded, methods, record};
 
 /// What the handlers share. They run on the poll thread: they convert, ask the state thread
 /// or a reader thread, and return.
@@ -29,47 +29,46 @@ pub(crate) struct Handlers {
     pub(crate) completions: CompletionQueue,
 }
 
-/// The calls of `TodoService` and their handlers.
-pub(crate) fn service(handlers: &Handlers) -> Service {
+/// Registers a handler for each method.
+pub(crate) fn service(handlers: &Handlers, methods: Methods) -> Service {
     let h = handlers;
-    let mut calls = ServiceBuilder::new();
-    calls = h.mutation(calls, &methods::ADD_TASK, request::add_task, |task| AddTaskResponse {
+    let mut to = methods;
+    to = h.mutation(to, &methods::ADD_TASK, request::add_task, |task| AddTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::COMPLETE_TASK, request::complete_task, |task| {
+    to = h.mutation(to, &methods::COMPLETE_TASK, request::complete_task, |task| {
         CompleteTaskResponse { success: true, task, ..Default::default() }
     });
-    calls = h.mutation(calls, &methods::UPDATE_TASK, request::update_task, |task| {
-        UpdateTaskResponse { task, ..Default::default() }
+    to = h.mutation(to, &methods::UPDATE_TASK, request::update_task, |task| UpdateTaskResponse {
+        task,
+        ..Default::default()
     });
-    calls = h.mutation(calls, &methods::REOPEN_TASK, request::reopen_task, |task| {
-        ReopenTaskResponse { task, ..Default::default() }
+    to = h.mutation(to, &methods::REOPEN_TASK, request::reopen_task, |task| ReopenTaskResponse {
+        task,
+        ..Default::default()
     });
-    calls = h.mutation(calls, &methods::DELETE_TASK, request::delete_task, |task| {
-        DeleteTaskResponse { task, ..Default::default() }
+    to = h.mutation(to, &methods::DELETE_TASK, request::delete_task, |task| DeleteTaskResponse {
+        task,
+        ..Default::default()
     });
-    calls = h.mutation(calls, &methods::RESTORE_TASK, request::restore_task, |task| {
+    to = h.mutation(to, &methods::RESTORE_TASK, request::restore_task, |task| {
         RestoreTaskResponse { task, ..Default::default() }
     });
-    calls = h.mutation(calls, &methods::PURGE_TASK, request::purge_task, |task| {
-        PurgeTaskResponse { task, ..Default::default() }
+    to = h.mutation(to, &methods::PURGE_TASK, request::purge_task, |task| PurgeTaskResponse {
+        task,
+        ..Default::default()
     });
     let (get, list, changes, watch) = (h.clone(), h.clone(), h.clone(), h.clone());
-    calls
-        .add_unary_handler(&methods::GET_TASK, move |ctx, request, sink| {
-            get.get_task(ctx.deadline(), request.task_id, sink);
-        })
-        .add_unary_handler(&GET_TASKS_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+    to.unary(&methods::GET_TASK, move |request, call| get.get_task(request.task_id, call))
+        .unary(&methods::GET_TASKS, move |request, call| {
             list.read(call, PageQuery::new(&request), listing::tasks);
         })
-        .add_unary_handler(&LIST_CHANGES_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+        .unary(&methods::LIST_CHANGES, move |request, call| {
             changes.read(call, ChangesQuery::new(&request), listing::changes);
         })
-        .add_server_streaming_handler(&WATCH_TASKS_ENCODED, move |ctx, request, sink| {
-            watch.watch_tasks(&ctx, request, sink);
+        .streaming(&methods::WATCH_TASKS, move |request, deadline, sink| {
+            watch.clone().watch_tasks(request, deadline, sink)
         })
         .build()
 }
@@ -81,53 +80,53 @@ type TaskField = protobuf::MessageField<proto::Task>;
 type Page<Q> = fn(&mut ReadContext, &Arc<Published>, &Q) -> Result<Encoded, CallError>;
 
 impl Handlers {
-    /// A call that changes the list and answers with the task.
-    fn mutation<Req: 'static, Resp: Send + 'static>(
+    /// Adds a method that changes the list and answers with the task.
+    fn mutation<Req: Send + 'static, Resp: Message>(
         &self,
-        calls: ServiceBuilder,
+        to: Methods,
         method: &Method<Req, Resp>,
         convert: fn(Req) -> Result<Request, Rejection>,
         response: fn(TaskField) -> Resp,
-    ) -> ServiceBuilder {
+    ) -> Methods {
         let h = self.clone();
-        calls.add_unary_handler(method, move |ctx, request, sink| match convert(request) {
+        to.unary(method, move |request, call| match convert(request) {
             Ok(request) => {
-                let answer = move |answer: Answer| Ok(response(Some(task_of(&answer)).into()));
-                let reply = h.reply(ctx.deadline(), sink, answer);
-                h.submit(Command::Mutate(Mutate { request, reply }));
+                let answer = move |answer: Answer| {
+                    Ok(Encoded::new(&response(Some(task_of(&answer)).into())))
+                };
+                h.submit(Command::Mutate(Mutate { request, reply: h.reply(call, answer) }));
             }
-            Err(bad_input) => h.refuse(sink, bad_input.into()),
+            Err(bad_input) => h.refuse(call, &bad_input.into()),
         })
     }
 
     /// Answered here, from the published list.
-    fn get_task(&self, deadline: Deadline, id: TaskId, sink: UnarySink<GetTaskResponse>) {
+    fn get_task(&self, id: TaskId, call: Call) {
         let answer = move |published: &Published| {
             let task = Some(record::to_message(published.list.get(id)?)).into();
-            Ok(GetTaskResponse { task, ..Default::default() })
+            Ok(Encoded::new(&GetTaskResponse { task, ..Default::default() }))
         };
         if self.state.is_sole_writer() {
-            let published = self.state.published();
-            self.completions.finish(sink, move || {
-                answer(&published).map_err(|why: CallError| status(&why))
-            });
+            let answer = answer(&self.state.published()).map_err(|why: CallError| status(&why));
+            self.completions.complete(Box::new((call, answer)));
             return self.completions.complete_now();
         }
         let state = self.state.clone();
-        let reply = self.reply(deadline, sink, move |()| answer(&state.published()));
-        self.submit(Command::Barrier { reply });
+        self.submit(Command::Barrier {
+            reply: self.reply(call, move |()| answer(&state.published())),
+        });
     }
 
     /// A call that a reader thread answers from the published list.
     fn read<Q: Send + 'static>(
         &self,
-        call: LargeCall,
-        query: Result<Q, codec::RequestError>,
+        call: Call,
+        query: Result<Q, RequestError>,
         page: Page<Q>,
     ) {
         let query = match query {
             Ok(query) => query,
-            Err(bad_input) => return self.refuse(call.sink, bad_input.into()),
+            Err(bad_input) => return self.refuse(call, &bad_input.into()),
         };
         let read = ReadReply { query, call, page, handlers: self.clone() };
         match self.state.is_sole_writer() {
@@ -136,22 +135,18 @@ impl Handlers {
         }
     }
 
-    fn watch_tasks(&self, ctx: &RpcContext<'_>, request: WatchTasksRequest, sink: StreamSink) {
+    async fn watch_tasks(self, request: WatchTasksRequest, deadline: Deadline, sink: StreamSink) {
         let packing = Packing::new(request.max_updates_per_message).map_err(CallError::from);
         match packing.and_then(|packing| Ok((packing, request::watch_start(request)?))) {
             Ok((packing, start)) => {
-                let context = StreamContext {
-                    packing,
-                    progress: start.progress,
-                    log: self.log.clone(),
-                    readers: self.readers.clone(),
-                    signal: Signal::new(self.completions.run_queue().clone()),
-                };
-                ctx.spawn(watch::serve(self.state.clone(), start, context, ctx.deadline(), sink));
+                let Handlers { state, log, readers, completions } = self;
+                let signal = Signal::new(completions.run_queue().clone());
+                let context =
+                    StreamContext { packing, progress: start.progress, log, readers, signal };
+                watch::serve(state, start, context, deadline, sink).await;
             }
-            Err(bad_input) => ctx.spawn(async move {
-                let _ = sink.fail(status(&bad_input)).await;
-            }),
+            // The result is ignored: the client may be gone.
+            Err(bad_input) => drop(sink.fail(status(&bad_input)).await),
         }
     }
 
@@ -167,20 +162,19 @@ impl Handlers {
         self.completions.complete_now();
     }
 
-    fn refuse<Resp: 'static>(&self, sink: UnarySink<Resp>, why: CallError) {
-        self.completions.finish(sink, move || Err(status(&why)));
+    fn refuse(&self, call: Call, why: &CallError) {
+        self.completions.refuse(call, why);
         self.completions.flush();
     }
 
     /// A reply that completes the call on the poll thread.
-    fn reply<T: Send + 'static, Resp: 'static>(
+    fn reply<T: Send + 'static>(
         &self,
-        deadline: Deadline,
-        sink: UnarySink<Resp>,
-        response: impl FnOnce(T) -> Result<Resp, CallError> + Send + 'static,
+        call: Call,
+        response: impl FnOnce(T) -> Result<Encoded, CallError> + Send + 'static,
     ) -> Reply<T> {
         let completions = self.completions.clone();
-        Reply::new(UnaryReply { deadline, sink, completions, response, reply: None })
+        Reply::new(UnaryReply { call, completions, response, reply: None })
     }
 }
 
@@ -195,22 +189,20 @@ fn task_of(answer: &Answer) -> proto::Task {
 }
 
 /// A call on its way to the state thread and back, in one box.
-struct UnaryReply<T, Resp, R> {
-    deadline: Deadline,
-    sink: UnarySink<Resp>,
+struct UnaryReply<T, R> {
+    call: Call,
     completions: CompletionQueue,
     response: R,
     reply: Option<Result<T, StateError>>,
 }
 
-impl<T, Resp, R> ReplyTo<T> for UnaryReply<T, Resp, R>
+impl<T, R> ReplyTo<T> for UnaryReply<T, R>
 where
     T: Send + 'static,
-    Resp: 'static,
-    R: FnOnce(T) -> Result<Resp, CallError> + Send + 'static,
+    R: FnOnce(T) -> Result<Encoded, CallError> + Send + 'static,
 {
     fn expired(&self) -> bool {
-        self.deadline.exceeded()
+        self.call.has_expired()
     }
 
     fn give(mut self: Box<Self>, reply: Result<T, StateError>) {
@@ -220,43 +212,40 @@ where
     }
 }
 
-impl<T, Resp, R> Answered for UnaryReply<T, Resp, R>
+impl<T, R> Answered for UnaryReply<T, R>
 where
     T: Send,
-    R: FnOnce(T) -> Result<Resp, CallError> + Send,
+    R: FnOnce(T) -> Result<Encoded, CallError> + Send,
 {
-    fn complete(self: Box<Self>) -> UnarySinkResult {
-        let UnaryReply { sink, response, reply, .. } = *self;
+    fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>) {
+        let UnaryReply { call, response, reply, .. } = *self;
         let reply = reply.unwrap_or(Err(StateError::OutcomeUnknown)).map_err(CallError::from);
-        match reply.and_then(response) {
-            Ok(response) => sink.success(response),
-            Err(why) => sink.fail(status(&why)),
-        }
+        (call, reply.and_then(response).map_err(|why| status(&why)))
     }
 }
 
-/// A call that goes on to a reader thread.
+/// A call that continues on a reader thread.
 struct ReadReply<Q> {
     query: Q,
-    call: LargeCall,
+    call: Call,
     page: Page<Q>,
     handlers: Handlers,
 }
 
 impl<Q: Send + 'static> ReplyTo<()> for ReadReply<Q> {
     fn expired(&self) -> bool {
-        self.call.deadline.exceeded()
+        self.call.has_expired()
     }
 
     fn give(self: Box<Self>, barrier: Result<(), StateError>) {
         let ReadReply { query, call, page, handlers } = *self;
         let Handlers { state, readers, completions, .. } = handlers;
         if let Err(why) = barrier {
-            return call.refuse(why.into(), &completions);
+            return completions.refuse(call, &why.into());
         }
         let published = state.published();
         readers.call(move |context| {
-            call.answer(&completions, || page(context?, &published, &query));
+            completions.answer_large(call, || page(context?, &published, &query));
         });
     }
 }

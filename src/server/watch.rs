@@ -225,13 +225,13 @@ mod tests {
 
     use super::*;
     use crate::server::codec::reset;
-    use crate::server::transport::RunQueue;
+    use crate::server::transport::{Requests, RunQueue};
     use crate::wire::Encoded;
 
     #[test]
     fn the_last_message_of_a_slice_is_never_held_back() {
         let (run_queue, mut scheduler, _pacer) =
-            RunQueue::start(Arc::new(AtomicWaker::new())).unwrap();
+            RunQueue::start(Arc::new(AtomicWaker::new()), Requests::default()).unwrap();
         let signals: Vec<_> = (0..100).map(|_| Signal::new(run_queue.clone())).collect();
         for signal in &signals {
             signal.register(&noop_waker());

@@ -1,10 +1,7 @@
 use std::io::Read;
 
-use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType, pb_de};
+use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType};
 use protobuf::Message;
-
-use super::methods::{GET_TASKS, LIST_CHANGES, WATCH_TASKS};
-use super::proto::{GetTasksRequest, ListChangesRequest, WatchTasksRequest};
 
 /// A message as bytes. Clones share them, so that what goes to every watcher is
 /// encoded once.
@@ -28,7 +25,8 @@ impl Encoded {
     }
 }
 
-const ENCODED: Marshaller<Encoded> = Marshaller { ser: share, de: read };
+/// Sends and receives messages as they are.
+pub const ENCODED: Marshaller<Encoded> = Marshaller { ser: share, de: read };
 
 fn share(message: &Encoded, slice: &mut GrpcSlice) -> grpcio::Result<()> {
     *slice = message.0.clone();
@@ -46,18 +44,3 @@ fn read(mut reader: MessageReader) -> grpcio::Result<Encoded> {
 pub const fn raw(path: &'static str) -> Method<Encoded, Encoded> {
     Method { ty: MethodType::Unary, name: path, req_mar: ENCODED, resp_mar: ENCODED }
 }
-
-/// A method that answers with messages that are encoded already.
-const fn encoded<Req: protobuf::Message, Resp>(of: &Method<Req, Resp>) -> Method<Req, Encoded> {
-    let req_mar = Marshaller { ser: grpcio::pb_ser, de: pb_de };
-    Method { ty: of.ty, name: of.name, req_mar, resp_mar: ENCODED }
-}
-
-/// `WatchTasks`, answered with updates that all watchers share.
-pub const WATCH_TASKS_ENCODED: Method<WatchTasksRequest, Encoded> = encoded(&WATCH_TASKS);
-
-/// `GetTasks`, answered with a page that was encoded off the poll thread.
-pub const GET_TASKS_ENCODED: Method<GetTasksRequest, Encoded> = encoded(&GET_TASKS);
-
-/// `ListChanges`, likewise.
-pub const LIST_CHANGES_ENCODED: Method<ListChangesRequest, Encoded> = encoded(&LIST_CHANGES);

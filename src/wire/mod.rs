@@ -5,7 +5,7 @@ mod json;
 pub mod record;
 mod transcode;
 
-pub use encoded::{Encoded, GET_TASKS_ENCODED, LIST_CHANGES_ENCODED, WATCH_TASKS_ENCODED, raw};
+pub use encoded::{ENCODED, Encoded, raw};
 pub use json::json;
 pub use transcode::{Rpc, compact_json};
 

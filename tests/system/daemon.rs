@@ -164,7 +164,7 @@ fn a_socket_left_behind_is_taken_over_and_a_file_is_not() {
     std::fs::write(&file, "mine").unwrap();
     let said =
         refused(&dir.path().join("data"), &["--listen", &format!("unix:{}", file.display())]);
-    assert!(said.contains("is no socket"), "{said}");
+    assert!(said.contains("is not a socket"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 

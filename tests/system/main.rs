@@ -13,6 +13,7 @@ mod durability;
 mod follow;
 mod freshness;
 mod harness;
+mod http2;
 mod load;
 mod lost_history;
 mod many;

@@ -13,9 +13,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
-use grpcio::{RpcStatus, UnarySink, UnarySinkResult};
+use grpcio::{ClientStreamingSinkResult, MessageReader, RequestStream, RpcStatus};
 
+use super::calls::{Call, Requests};
 use super::run_queue::{PacerThread, RunQueue, Scheduler};
+use crate::limits::LISTINGS_PENDING_BYTES_MAX;
+use crate::server::codec::{CallError, status};
+use crate::state::StateError;
+use crate::wire::Encoded;
 
 /// The sending side, for any thread.
 ///
@@ -29,15 +34,35 @@ pub(crate) struct CompletionQueue {
     completed: Sender<Finishing>,
     run_queue: RunQueue,
     shared: Arc<Shared>,
-    waker: Waker,
+    waker: Arc<PumpWaker>,
 }
 
-/// Wakes the pump on behalf of a call that it does not hold yet.
-struct PumpWaker(Arc<AtomicWaker>);
+/// Wakes the pump on behalf of a call that another thread has completed.
+struct PumpWaker {
+    pump: Arc<AtomicWaker>,
+    /// Whether it woke the pump, which may not have had the call yet.
+    has_woken: AtomicBool,
+}
 
 impl Wake for PumpWaker {
     fn wake(self: Arc<Self>) {
-        self.0.wake();
+        self.has_woken.swap(true, Ordering::AcqRel);
+        self.pump.wake();
+    }
+}
+
+impl PumpWaker {
+    /// Polls a call here. If it is pending, hands it over to the pump.
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, mut call: F, hand_over: impl FnOnce(F)) {
+        let waker = Waker::from(self.clone());
+        if Pin::new(&mut call).poll(&mut Context::from_waker(&waker)).is_ready() {
+            return;
+        }
+        hand_over(call);
+        // If the call is over by now, the pump was woken before it had the call.
+        if self.has_woken.swap(false, Ordering::AcqRel) {
+            self.pump.wake();
+        }
     }
 }
 
@@ -51,9 +76,14 @@ struct Shared {
 
 /// A call that has its answer.
 pub(crate) trait Answered: Send {
-    /// Completes the call. Keep the returned future until it resolves: dropping it cancels the
-    /// call.
-    fn complete(self: Box<Self>) -> UnarySinkResult;
+    /// Returns the call, and its answer in its encoded form.
+    fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>);
+}
+
+impl Answered for (Call, Result<Encoded, RpcStatus>) {
+    fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>) {
+        *self
+    }
 }
 
 struct Finish {
@@ -65,6 +95,14 @@ struct Finish {
 struct HeldBytes {
     bytes: usize,
     total: Arc<AtomicUsize>,
+}
+
+impl HeldBytes {
+    fn new(total: &Arc<AtomicUsize>, answer: &Encoded) -> HeldBytes {
+        let bytes = answer.as_bytes().len();
+        total.fetch_add(bytes, Ordering::Relaxed);
+        HeldBytes { bytes, total: total.clone() }
+    }
 }
 
 impl Drop for HeldBytes {
@@ -85,16 +123,18 @@ pub(crate) struct Pump {
 
 /// A completed call whose answer is on its way. Dropping it cancels the call.
 struct Finishing {
-    result: UnarySinkResult,
+    result: ClientStreamingSinkResult,
+    /// `None` once it was read to its end.
+    request: Option<RequestStream<MessageReader>>,
     _held: Option<HeldBytes>,
 }
 
 impl CompletionQueue {
-    pub(crate) fn open() -> io::Result<(CompletionQueue, Pump, PacerThread)> {
+    pub(crate) fn open(requests: Requests) -> io::Result<(CompletionQueue, Pump, PacerThread)> {
         let (calls, queue) = unbounded();
         let (completed, completed_queue) = unbounded();
         let shared = Arc::<Shared>::default();
-        let (run_queue, scheduler, pacer) = RunQueue::start(shared.pump.clone())?;
+        let (run_queue, scheduler, pacer) = RunQueue::start(shared.pump.clone(), requests)?;
         let pump = Pump {
             calls: queue.clone(),
             completed: completed_queue,
@@ -102,17 +142,9 @@ impl CompletionQueue {
             finishing: FuturesUnordered::new(),
             shared: shared.clone(),
         };
-        let waker = Waker::from(Arc::new(PumpWaker(shared.pump.clone())));
+        let has_woken = AtomicBool::new(false);
+        let waker = Arc::new(PumpWaker { pump: shared.pump.clone(), has_woken });
         Ok((CompletionQueue { calls, queue, completed, run_queue, shared, waker }, pump, pacer))
-    }
-
-    /// Completes the call with the result of `response`, on the poll thread.
-    pub(crate) fn finish<T: 'static>(
-        &self,
-        sink: UnarySink<T>,
-        response: impl FnOnce() -> Result<T, RpcStatus> + Send + 'static,
-    ) {
-        self.push(Finish { call: Box::new(Response { sink, response }), held: None });
     }
 
     /// Completes the call, on the poll thread.
@@ -120,24 +152,30 @@ impl CompletionQueue {
         self.push(Finish { call, held: None });
     }
 
-    /// Completes the call with a large answer. Its bytes count as pending until the client has
-    /// received them or is gone.
-    pub(crate) fn finish_large<T: Send + 'static>(
-        &self,
-        sink: UnarySink<T>,
-        bytes: usize,
-        answer: T,
-    ) {
-        let total = self.shared.pending_bytes.clone();
-        total.fetch_add(bytes, Ordering::Relaxed);
-        let held = Some(HeldBytes { bytes, total });
-        let response = move || Ok(answer);
-        self.push(Finish { call: Box::new(Response { sink, response }), held });
+    /// Completes the call with an error, on the poll thread.
+    pub(crate) fn refuse(&self, call: Call, why: &CallError) {
+        self.complete(Box::new((call, Err(status(why)))));
     }
 
-    /// Bytes of large answers that clients have not received.
-    pub(crate) fn pending_bytes(&self) -> usize {
-        self.shared.pending_bytes.load(Ordering::Relaxed)
+    /// Makes a large answer, unless the deadline has passed or too many bytes are pending, and
+    /// completes the call on the poll thread. The bytes of the answer are pending until the
+    /// client has received them or is gone.
+    pub(crate) fn answer_large(
+        &self,
+        call: Call,
+        answer: impl FnOnce() -> Result<Encoded, CallError>,
+    ) {
+        let total = &self.shared.pending_bytes;
+        let answer = if call.has_expired() {
+            Err(StateError::Expired.into())
+        } else if total.load(Ordering::Relaxed) > LISTINGS_PENDING_BYTES_MAX {
+            Err(CallError::ListingsPending)
+        } else {
+            answer()
+        };
+        let held = answer.as_ref().ok().map(|answer| HeldBytes::new(total, answer));
+        let call = Box::new((call, answer.map_err(|why| status(&why))));
+        self.push(Finish { call, held });
     }
 
     /// The queue of the watch streams, which the pump serves, too.
@@ -154,10 +192,9 @@ impl CompletionQueue {
             _ => None,
         };
         let Some(alone) = alone else { return self.shared.pump.wake() };
-        let mut completed = alone.complete();
-        if Pin::new(&mut completed).poll(&mut Context::from_waker(&self.waker)).is_pending() {
+        self.waker.poll(alone.complete(), |completed| {
             let _ = self.completed.send(completed); // as in `push`
-        }
+        });
         if self.run_queue.has_waiting() {
             self.shared.pump.wake();
         }
@@ -173,7 +210,8 @@ impl CompletionQueue {
     /// Ends the pump. Calls that are not complete by then are cancelled.
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.flush();
+        // Not `flush`, which may complete a call without waking the pump.
+        self.shared.pump.wake();
     }
 
     fn push(&self, finish: Finish) {
@@ -184,25 +222,9 @@ impl CompletionQueue {
 
 impl Finish {
     fn complete(self) -> Finishing {
-        Finishing { result: self.call.complete(), _held: self.held }
-    }
-}
-
-struct Response<T, R> {
-    sink: UnarySink<T>,
-    response: R,
-}
-
-impl<T, R> Answered for Response<T, R>
-where
-    R: FnOnce() -> Result<T, RpcStatus> + Send,
-{
-    fn complete(self: Box<Self>) -> UnarySinkResult {
-        let Response { sink, response } = *self;
-        match response() {
-            Ok(response) => sink.success(response),
-            Err(status) => sink.fail(status),
-        }
+        let (call, answer) = self.call.answer();
+        let (result, request) = call.complete(answer);
+        Finishing { result, request: Some(request), _held: self.held }
     }
 }
 
@@ -232,6 +254,78 @@ impl Future for Finishing {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Dropping a stream that was not read to its end cancels the call. The call is over by
+        // then, so this costs only time.
+        if let Some(request) = &mut self.request
+            && let Poll::Ready(None) = Pin::new(request).poll_next(cx)
+        {
+            self.request = None;
+        }
         Pin::new(&mut self.result).poll(cx).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct CountWakes(AtomicUsize);
+
+    impl Wake for CountWakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A call that nobody may complete.
+    struct Untouched;
+
+    impl Answered for Untouched {
+        fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>) {
+            panic!("closing the queue completes no call");
+        }
+    }
+
+    #[test]
+    fn closing_wakes_the_pump_even_if_one_call_waits() {
+        let (queue, mut pump, pacer) = CompletionQueue::open(Requests::default()).unwrap();
+        let wakes = Arc::<CountWakes>::default();
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut pump).poll(&mut cx).is_pending());
+        queue.complete(Box::new(Untouched));
+        queue.close();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(Pin::new(&mut pump).poll(&mut cx).is_ready());
+        drop(pump);
+        pacer.join();
+    }
+
+    /// The core reports the end of a call on the poll thread, while another thread, which
+    /// completed the call, is about to hand it over to the pump.
+    #[test]
+    fn a_call_that_ends_before_the_pump_has_it_wakes_the_pump_again() {
+        let wakes = Arc::<CountWakes>::default();
+        let pump = Arc::new(AtomicWaker::new());
+        let pump_is_polled = || pump.register(&Waker::from(wakes.clone()));
+        let waker = Arc::new(PumpWaker { pump: pump.clone(), has_woken: AtomicBool::new(false) });
+        let end_of_call = Mutex::new(None);
+        let call = Box::pin(poll_fn(|cx| {
+            *end_of_call.lock() = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        }));
+        pump_is_polled();
+        waker.poll(call, |_| {
+            end_of_call.lock().take().unwrap().wake();
+            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+            // It has nothing to do yet.
+            pump_is_polled();
+        });
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     }
 }

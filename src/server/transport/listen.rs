@@ -1,54 +1,59 @@
+//! The addresses that the server listens on.
+
 use std::fmt;
-use std::fs;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use grpcio::ServerCredentials;
-use rustix::fs::Mode;
 
-/// The port of the seed, and ours.
+/// The port of the reference example, and of this server.
 const DEFAULT_PORT: u16 = 50051;
 
-/// Where to listen: `127.0.0.1:50051`, `[::1]:0`, `unix:/run/todo.sock`.
+/// An address to listen on: `127.0.0.1:50051`, `[::1]:0`, `unix:/run/todo.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// An address that nothing can listen on.
+/// Why the server cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("{0:?} is no address: use IP:PORT, such as 127.0.0.1:50051, or unix:PATH")]
+    #[error("invalid address {0:?}: use IP:PORT, such as 127.0.0.1:50051, or unix:PATH")]
     Address(String),
-    #[error("{0:?} has a % in its path, which the transport would decode: give another path")]
-    Percent(String),
-    #[error("--listen {0} is there twice: give each address once")]
-    Twice(ListenAddress),
-    // Not named `source`: whoever prints the chain of causes would print it twice.
     #[error(
-        "cannot listen on {address}: {reason}; if something listens there stop it, or give another --listen"
+        "invalid address {0:?}: the transport would decode the % in its path; give another path"
+    )]
+    Percent(String),
+    #[error("--listen {0} was given twice: give each address once")]
+    Twice(ListenAddress),
+    // Not named `source`: a caller that prints the chain of causes would print it twice.
+    #[error(
+        "cannot listen on {address}: {reason}; stop what listens there, or give another --listen"
     )]
     Bind { address: ListenAddress, reason: io::Error },
     #[error("cannot listen on {0}: the transport does not report why; give another --listen")]
     Unbound(ListenAddress),
     #[error("cannot listen on unix:{}: something answers there; stop it, or give another --listen", .0.display())]
     SocketInUse(PathBuf),
-    #[error("cannot listen on unix:{}: there is a file that is no socket; move it away, or give another --listen", .0.display())]
+    #[error("cannot listen on unix:{}: the file is not a socket; move it away, or give another --listen", .0.display())]
     NotASocket(PathBuf),
     #[error(
-        "cannot listen on unix:{}: there is a socket, and whether it is in use cannot be found out ({reason}); move it away, or give another --listen",
+        "cannot listen on unix:{}: cannot find out whether the socket is in use ({reason}); move it away, or give another --listen",
         path.display()
     )]
     SocketUnclear { path: PathBuf, reason: io::Error },
 }
 
 impl ListenAddress {
-    /// Loopback only: 127.0.0.1, and ::1 where there is an IPv6 loopback.
+    /// Loopback only: 127.0.0.1, and ::1 if the machine has an IPv6 loopback.
     pub fn defaults() -> Vec<ListenAddress> {
         let v4 = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, DEFAULT_PORT));
@@ -56,9 +61,8 @@ impl ListenAddress {
         [v4].into_iter().chain(has_v6.then_some(v6)).map(ListenAddress::Tcp).collect()
     }
 
-    /// Finds out whether binding all of them will work: the C core does not say why it
-    /// failed, and would take a socket path away from whoever listens on it, even if
-    /// that is itself.
+    /// Checks whether each address can be bound. The C core does not report why it failed to
+    /// bind, and it would take over the path of a socket that is in use, even its own.
     pub fn check_all(addresses: &[ListenAddress]) -> Result<(), ListenError> {
         for (at, address) in addresses.iter().enumerate() {
             if addresses[..at].iter().any(|before| before.same(address)) {
@@ -80,6 +84,39 @@ impl ListenAddress {
         }
     }
 
+    fn probe(&self) -> Result<(), ListenError> {
+        match self {
+            ListenAddress::Tcp(address) => match TcpListener::bind(address) {
+                Ok(_) => Ok(()),
+                Err(reason) => Err(self.not_bound(reason)),
+            },
+            ListenAddress::Unix(path) => self.probe_socket(path),
+        }
+    }
+
+    fn probe_socket(&self, path: &Path) -> Result<(), ListenError> {
+        match path.symlink_metadata() {
+            Ok(found) if !found.file_type().is_socket() => {
+                Err(ListenError::NotASocket(path.to_owned()))
+            }
+            Ok(_) => match UnixStream::connect(path) {
+                Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
+                // A server that was killed left it behind.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(|reason| self.not_bound(reason))
+                }
+                // A socket of another kind, or one that this user may not connect to.
+                Err(reason) => Err(ListenError::SocketUnclear { path: path.to_owned(), reason }),
+            },
+            // The same call that the C core will make, but this one reports the reason.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => PrivateDirectory::beside(path)
+                .and_then(|private| UnixListener::bind(private.socket()))
+                .map(drop)
+                .map_err(|reason| self.not_bound(reason)),
+            Err(reason) => Err(self.not_bound(reason)),
+        }
+    }
+
     /// Binds the address. Returns it with a port 0 replaced by the port that was assigned, and
     /// adds to `sockets` the unix socket that was made.
     pub(super) fn bind(
@@ -87,56 +124,81 @@ impl ListenAddress {
         server: &mut grpcio::Server,
         sockets: &mut Vec<Socket>,
     ) -> Result<ListenAddress, ListenError> {
-        let credentials = ServerCredentials::insecure();
-        let unbound = |_| ListenError::Unbound(self.clone());
+        let mut add_port = |address: &ListenAddress| {
+            let credentials = ServerCredentials::insecure();
+            let bound = server.add_listening_port(address.to_string(), credentials);
+            bound.map_err(|_| ListenError::Unbound(self.clone()))
+        };
         match self {
             ListenAddress::Tcp(tcp) => {
-                let port =
-                    server.add_listening_port(self.to_string(), credentials).map_err(unbound)?;
-                Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), port)))
+                Ok(ListenAddress::Tcp(SocketAddr::new(tcp.ip(), add_port(self)?)))
             }
             ListenAddress::Unix(path) => {
-                // When it closes, the C core removes whatever socket has the name that it
-                // bound, a new server's, too. So it gets a name that nobody else uses.
-                let own_name = own_name(path);
-                let target = ListenAddress::Unix(own_name.clone()).to_string();
-                // For its owner only, from the moment the socket is there.
-                let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
-                let bound = server.add_listening_port(target, credentials);
-                rustix::process::umask(umask);
-                bound.map_err(unbound)?;
-                let socket = Socket::place(&own_name, path)
-                    .map_err(|reason| ListenError::Bind { address: self.clone(), reason })?;
-                sockets.push(socket);
+                let not_bound = |reason| self.not_bound(reason);
+                let private = PrivateDirectory::beside(path).map_err(not_bound)?;
+                add_port(&ListenAddress::Unix(private.socket()))?;
+                sockets.push(Socket::publish(&private, path).map_err(not_bound)?);
                 Ok(self.clone())
             }
         }
     }
 
-    fn probe(&self) -> Result<(), ListenError> {
-        match self {
-            ListenAddress::Tcp(address) => match TcpListener::bind(address) {
-                Ok(_) => Ok(()),
-                Err(reason) => Err(ListenError::Bind { address: self.clone(), reason }),
-            },
-            ListenAddress::Unix(path) => probe_socket(path),
-        }
+    fn not_bound(&self, reason: io::Error) -> ListenError {
+        ListenError::Bind { address: self.clone(), reason }
+    }
+}
+
+/// A directory in which a unix socket is made, and which it then leaves under its final name.
+///
+/// Nobody else can enter the directory, so nobody can connect before the socket has its mode,
+/// whatever the umask is. It also gives the C core a path of its own: when the core closes a
+/// socket, it removes whatever socket has the path that it bound, a new server's, too.
+///
+/// Dropping it removes the directory.
+struct PrivateDirectory(PathBuf);
+
+impl PrivateDirectory {
+    fn beside(path: &Path) -> io::Result<PrivateDirectory> {
+        // Short: the path of a socket has at most 107 bytes.
+        let private =
+            PrivateDirectory(path.with_file_name(format!(".todod-{}", std::process::id())));
+        // A server with the same process id may have left one behind.
+        private.remove();
+        DirBuilder::new().mode(0o700).create(&private.0)?;
+        Ok(private)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("s")
+    }
+
+    fn remove(&self) {
+        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
 /// A unix socket that this server made.
 pub(super) struct Socket {
     path: PathBuf,
-    /// Identify the socket: by now the path may lead to another one.
+    /// Device and inode identify the socket: by now the path may lead to another one.
     device: u64,
     inode: u64,
 }
 
 impl Socket {
-    /// Gives a socket its final name.
-    fn place(socket: &Path, path: &Path) -> io::Result<Socket> {
+    /// Moves the socket to its path. Only its owner may connect.
+    fn publish(private: &PrivateDirectory, path: &Path) -> io::Result<Socket> {
+        let socket = private.socket();
+        fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
         let found = socket.symlink_metadata()?;
-        fs::rename(socket, path)?;
+        fs::rename(&socket, path)?;
         Ok(Socket { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
@@ -152,37 +214,6 @@ impl Socket {
     }
 }
 
-/// A name beside the path that only this process uses.
-fn own_name(path: &Path) -> PathBuf {
-    format!("{}.{}", path.display(), std::process::id()).into()
-}
-
-fn probe_socket(path: &Path) -> Result<(), ListenError> {
-    let refused = |reason| ListenError::Bind { address: ListenAddress::Unix(path.into()), reason };
-    match path.symlink_metadata() {
-        Ok(found) if !found.file_type().is_socket() => {
-            Err(ListenError::NotASocket(path.to_owned()))
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
-            // Left behind by a server that was killed.
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(refused)
-            }
-            // A socket of another kind, or one we may not ask: somebody may live there.
-            Err(reason) => Err(ListenError::SocketUnclear { path: path.to_owned(), reason }),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // The same call that the C core will make, which does say why.
-            let own_name = own_name(path);
-            let _ = fs::remove_file(&own_name);
-            std::os::unix::net::UnixListener::bind(&own_name).map_err(refused)?;
-            fs::remove_file(&own_name).map_err(refused)
-        }
-        Err(e) => Err(refused(e)),
-    }
-}
-
 impl FromStr for ListenAddress {
     type Err = ListenError;
 
@@ -190,7 +221,7 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path {
                 "" => Err(ListenError::Address(text.to_owned())),
-                // The C core would bind the path that it decodes to, unprobed.
+                // The C core would bind the decoded path, which nobody has probed.
                 path if path.contains('%') => Err(ListenError::Percent(text.to_owned())),
                 path => Ok(ListenAddress::Unix(path.into())),
             };
@@ -212,14 +243,18 @@ impl fmt::Display for ListenAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::{UnixDatagram, UnixListener};
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::Arc;
+
+    use grpcio::Environment;
+    use rustix::fs::Mode;
 
     fn parse(text: &str) -> ListenAddress {
         text.parse().expect(text)
     }
 
     #[test]
-    fn what_an_address_may_be() {
+    fn addresses_are_parsed() {
         for (text, shown) in [
             ("127.0.0.1:50051", "127.0.0.1:50051"),
             ("0.0.0.0:0", "0.0.0.0:0"),
@@ -236,12 +271,12 @@ mod tests {
         }
         for text in ["unix:/run/todo%2Esock", "unix:100%"] {
             let refused = text.parse::<ListenAddress>().unwrap_err().to_string();
-            assert!(refused.contains("has a % in its path"), "{refused}");
+            assert!(refused.contains("the % in its path"), "{refused}");
         }
     }
 
     #[test]
-    fn the_defaults_are_on_the_loopback_interface_only() {
+    fn the_defaults_are_loopback_addresses() {
         let defaults = ListenAddress::defaults();
         assert_eq!(defaults[0], parse("127.0.0.1:50051"));
         let v6 = TcpListener::bind("[::1]:0").is_ok().then(|| parse("[::1]:50051"));
@@ -249,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_given_once_and_port_0_as_often_as_one_likes() {
+    fn an_address_is_given_once_and_port_0_any_number_of_times() {
         let dir = tempfile::tempdir().unwrap();
         let unix = format!("unix:{}", dir.path().join("s").display());
         let dotted = format!("unix:{}", dir.path().join("./s").display());
@@ -263,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_socket_that_nobody_listens_on_is_taken_over() {
+    fn only_a_socket_that_is_not_in_use_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let unix = ListenAddress::Unix(path.clone());
@@ -272,7 +307,7 @@ mod tests {
         assert!(matches!(refused, ListenError::SocketInUse(_)), "{refused}");
         drop(listener);
         unix.probe().unwrap();
-        assert!(!path.exists(), "what was left behind is gone");
+        assert!(!path.exists(), "a socket that was left behind is removed");
 
         let datagrams = UnixDatagram::bind(&path).unwrap();
         let refused = unix.probe().unwrap_err();
@@ -282,10 +317,36 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_said_once() {
+    fn the_reason_is_printed_once() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = ListenAddress::Tcp(taken.local_addr().unwrap());
         let said = format!("{:#}", anyhow::Error::new(address.probe().unwrap_err()));
         assert_eq!(said.matches("in use").count(), 1, "{said}");
+    }
+
+    #[test]
+    fn nobody_else_can_connect_while_a_socket_is_made_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        // Of the whole process, which runs this test only.
+        rustix::process::umask(Mode::empty());
+        let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
+        let private = PrivateDirectory::beside(&path).unwrap();
+        assert_eq!(mode(private.socket().parent().unwrap()), 0o700);
+        drop(private);
+
+        let unix = ListenAddress::Unix(path.clone());
+        ListenAddress::check_all(std::slice::from_ref(&unix)).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "the probe leaves nothing behind");
+        let env = Arc::new(Environment::new(1));
+        let mut server = crate::server::server_builder(&env).build().unwrap();
+        let mut sockets = Vec::new();
+        unix.bind(&mut server, &mut sockets).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "the private directory is gone");
+        drop(server);
+        assert!(path.exists(), "the core does not remove it");
+        sockets[0].remove();
+        assert!(!path.exists());
     }
 }

@@ -1,16 +1,17 @@
 //! Everything that exists because of the C core: its settings, its one poll thread, and the
 //! order in which that thread completes calls and serves streams.
 
+mod calls;
 mod completion_queue;
 mod listen;
 mod run_queue;
 
+pub(crate) use calls::{Call, Methods, Requests, StreamSink};
 pub(crate) use completion_queue::{Answered, CompletionQueue};
 pub use listen::{ListenAddress, ListenError};
-pub(crate) use run_queue::{Signal, TimeSlice};
-
 #[cfg(test)]
 pub(crate) use run_queue::RunQueue;
+pub(crate) use run_queue::{Signal, TimeSlice};
 
 use std::ffi::CString;
 use std::io;
@@ -23,21 +24,18 @@ use grpcio::{
 };
 
 use crate::limits::{
-    CALLS_PER_CONNECTION_MAX, KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, REQUEST_BYTES_MAX, REQUEST_SLOTS,
-    SHUTDOWN_END, SHUTDOWN_GRACE,
+    CALLS_PER_CONNECTION_MAX, CLIENT_PING_INTERVAL_MIN, KEEPALIVE_TIME, KEEPALIVE_TIMEOUT,
+    REQUEST_BYTES_MAX, REQUEST_SLOTS, SHUTDOWN_END, SHUTDOWN_GRACE,
 };
-use crate::wire::Encoded;
 use listen::Socket;
 use run_queue::PacerThread;
-
-/// The sink of a stream of encoded messages.
-pub(crate) type StreamSink = grpcio::ServerStreamingSink<Encoded>;
 
 /// The poll thread, the pacer thread, and the server that they serve.
 ///
 /// Dropping it ends both threads. Drop it on the thread that started it, never on a poll thread.
 pub(crate) struct Transport {
     completions: CompletionQueue,
+    requests: Requests,
     addresses: Vec<ListenAddress>,
     sockets: Vec<Socket>,
     /// `None` once it has ended.
@@ -67,17 +65,23 @@ pub enum TransportError {
 impl Transport {
     /// Starts the threads. It does not listen yet.
     pub(crate) fn start() -> io::Result<Transport> {
-        let (completions, pump, pacer) = CompletionQueue::open()?;
+        let requests = Requests::default();
+        let (completions, pump, pacer) = CompletionQueue::open(requests.clone())?;
         let (env, poll_thread_ended) = environment();
         let spawner = Client::new(Channel::lame(env.clone(), ""));
         spawner.spawn(pump);
         let core = Core { server: None, spawner, env, poll_thread_ended, pacer };
         let (addresses, sockets) = (Vec::new(), Vec::new());
-        Ok(Transport { completions, addresses, sockets, core: Some(core) })
+        Ok(Transport { completions, requests, addresses, sockets, core: Some(core) })
     }
 
     pub(crate) fn completions(&self) -> &CompletionQueue {
         &self.completions
+    }
+
+    /// A service without methods, for [`Transport::listen`].
+    pub(crate) fn methods(&self) -> Methods {
+        Methods::new(self.requests.clone())
     }
 
     /// Serves the service on these addresses. When this returns, calls are accepted.
@@ -172,8 +176,16 @@ pub fn server_builder(env: &Arc<Environment>) -> ServerBuilder {
         // By default a second server would silently share the port.
         .reuse_port(false)
         .max_receive_message_len(REQUEST_BYTES_MAX as i32)
-        // The core would decompress a message before it checks its size.
+        // The core would decompress a message before it checks its size, and one that it does
+        // not decompress looks like any other. So a call that declares a compression is ended
+        // at its headers, with UNIMPLEMENTED: bit 0 stands for no compression.
+        .raw_cfg_int(CString::from(c"grpc.compression_enabled_algorithms_bitset"), 1)
         .raw_cfg_int(CString::from(c"grpc.per_message_decompression"), 0)
+        // By default the core ends a connection that sends a ping more often than every 5 min.
+        .raw_cfg_int(
+            CString::from(c"grpc.http2.min_ping_interval_without_data_ms"),
+            CLIENT_PING_INTERVAL_MIN.as_millis() as i32,
+        )
         .max_concurrent_stream(CALLS_PER_CONNECTION_MAX)
         .keepalive_time(KEEPALIVE_TIME)
         .keepalive_timeout(KEEPALIVE_TIMEOUT)

@@ -12,11 +12,12 @@ use std::task::Waker;
 use std::thread::{self, Builder, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, never, select, tick, unbounded};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use crate::limits::{ROUND_MESSAGES, ROUND_STREAMS_MAX, ROUND_TIME_MAX};
+use super::calls::Requests;
+use crate::limits::{REQUEST_CHECK, ROUND_MESSAGES, ROUND_STREAMS_MAX, ROUND_TIME_MAX};
 
 /// The streams that have something to send and wait for a time slice.
 ///
@@ -77,7 +78,11 @@ pub(crate) struct Scheduler {
 pub(crate) struct PacerThread(JoinHandle<()>);
 
 impl RunQueue {
-    pub(crate) fn start(pump: Arc<AtomicWaker>) -> io::Result<(RunQueue, Scheduler, PacerThread)> {
+    /// Starts the pacer, which also ends the requests that do not arrive in time.
+    pub(crate) fn start(
+        pump: Arc<AtomicWaker>,
+        requests: Requests,
+    ) -> io::Result<(RunQueue, Scheduler, PacerThread)> {
         let (queue, waiting) = unbounded();
         let paced = pump.clone();
         let (began, begun) = unbounded();
@@ -85,7 +90,9 @@ impl RunQueue {
         let scheduler = Scheduler { waiting: waiting.clone(), current: Weak::new(), began, ended };
         let thread = Builder::new().name("pacer".to_owned()).spawn(move || {
             let mut rounds = OpenRounds::default();
-            while rounds.wait(&begun, &over) {
+            let check = tick(REQUEST_CHECK);
+            while rounds.wait(&begun, &over, &check) {
+                requests.expire(Instant::now());
                 if !waiting.is_empty() {
                     // On a shared core the poll thread looks at its sockets first.
                     thread::yield_now();
@@ -114,8 +121,14 @@ struct OpenRounds {
 
 impl OpenRounds {
     /// Waits until a round ends or is overdue: a stream whose client suddenly stops reading does
-    /// not delay the others for longer. Returns `false` when there will be no more rounds.
-    fn wait(&mut self, begun: &Receiver<()>, over: &Receiver<()>) -> bool {
+    /// not delay the others for longer. Also returns when it is time to check the requests.
+    /// Returns `false` when there will be no more rounds.
+    fn wait(
+        &mut self,
+        begun: &Receiver<()>,
+        over: &Receiver<()>,
+        check: &Receiver<Instant>,
+    ) -> bool {
         let is_timed = self.count > 0 && !self.is_overdue;
         let overdue = if is_timed { after(ROUND_TIME_MAX) } else { never() };
         select! {
@@ -126,6 +139,7 @@ impl OpenRounds {
             }
             recv(over) -> _ => self.count -= 1,
             recv(overdue) -> _ => self.is_overdue = true,
+            recv(check) -> _ => {}
         }
         true
     }
