@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Batch, CompactionDue, Event, Loaded, RecordedChange, RequestNumber, Store};
 use crate::model::{
-    Edit, Fingerprint, IdempotencyRecord, Mutation, Request, RequestId, Revision, Task, TaskFields,
-    TaskId, TaskList, TaskPatch, Timestamp, Title,
+    Edit, Fingerprint, IdempotencyRecord, Mutation, Precondition, Request, RequestId, Revision,
+    Task, TaskFields, TaskId, TaskList, TaskPatch, Timestamp, Title,
 };
 
 /// The list as it should be, and its clock.
@@ -110,8 +110,12 @@ pub fn due_up_to(revision: Revision) -> CompactionDue {
     CompactionDue { up_to: revision, up_to_if_old: 0, made_before: Timestamp(0) }
 }
 
-fn parse(step: &str) -> Request {
+/// One step: a verb with its argument, then `?` and the expected revision, then `#` and
+/// the request id, both optional.
+pub fn parse(step: &str) -> Request {
     let (step, request_id) = step.split_once('#').unwrap_or((step, ""));
+    let (step, expected) = step.split_once(" ?").unwrap_or((step, ""));
+    let precondition = Precondition { expected_revision: expected.trim().parse().ok() };
     let (verb, argument) = step.trim().split_once(' ').unwrap();
     let (id, text) = argument.split_once(' ').unwrap_or((argument, ""));
     let title = |text| Title::new(text).unwrap();
@@ -129,5 +133,5 @@ fn parse(step: &str) -> Request {
         None => Mutation::Add(TaskFields { title: title(argument) }),
         Some(edit) => Mutation::Edit { id: id.parse::<TaskId>().unwrap(), edit },
     };
-    Request { request_id: RequestId::new(request_id).unwrap(), ..mutation.into() }
+    Request { mutation, precondition, request_id: RequestId::new(request_id).unwrap() }
 }

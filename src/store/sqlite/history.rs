@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::compaction::check_order;
 use super::connection;
@@ -93,8 +93,13 @@ impl Snapshot<'_> {
         let (mut states, mut newest) = (States::new(), after);
         while let Some(row) = rows.next()? {
             let row = ChangeRow::read(row)?;
-            if task.is_none() {
-                check_order(newest, row.revision, self.compacted)?;
+            let kept = row.revision > self.compacted;
+            match task {
+                None => check_order(newest, row.revision, self.compacted)?,
+                Some(_) if states.is_empty() && row.previous > after && kept => {
+                    return Err(missing(row.previous));
+                }
+                Some(_) => {}
             }
             newest = row.revision;
             let mut change = row.change()?;
@@ -102,7 +107,37 @@ impl Snapshot<'_> {
             states.insert(change.task_id, (newest, change.after.clone()));
             changes.push(RecordedChange { change, record: row.record.to_vec() });
         }
+        drop(rows);
+        if let Some(task) = task
+            && (changes.len() as i64) < max
+            && let Some(last) = self.last_of_task(task, up_to)?
+            && last > newest
+        {
+            return Err(missing(last));
+        }
         Ok(changes)
+    }
+
+    /// The revision of a task's last change up to a revision, as the next change or the task
+    /// names it, not as the index finds it; 0 if it is not kept. `None` if the task is
+    /// unknown, or was purged by then.
+    fn last_of_task(&self, task: TaskId, up_to: Revision) -> Result<Option<Revision>, Fault> {
+        let mut next = self.transaction.prepare_cached(
+            "SELECT min(revision) FROM changes WHERE task_id = ?1 AND revision > ?2",
+        )?;
+        let Some(next) = next.query_row(params![task, up_to], |row| row.get(0))? else {
+            let mut current =
+                self.transaction.prepare_cached("SELECT revision FROM tasks WHERE id = ?1")?;
+            return Ok(current.query_row([task], |row| row.get(0)).optional()?);
+        };
+        let mut statement = self.transaction.prepare_cached(CHANGE)?;
+        let mut rows = statement.query(params![next])?;
+        let next = ChangeRow::read(rows.next()?.ok_or_else(|| missing(next))?)?;
+        match next.task_id == i64::from(task) {
+            true if next.revision <= self.compacted => Ok(Some(0)),
+            true => Ok(Some(next.previous)),
+            false => Err(not_of_task(next.revision, task)),
+        }
     }
 
     /// The task before a change: from an earlier change of this read, or else from the
@@ -113,10 +148,9 @@ impl Snapshot<'_> {
         task: TaskId,
         states: &States,
     ) -> Result<Option<Arc<Task>>, Fault> {
-        let missing = || Fault::Damage(format!("change {} is missing", row.previous));
         match states.get(&task) {
             Some((previous, after)) if *previous == row.previous => return Ok(after.clone()),
-            Some(_) => return Err(missing()),
+            Some(_) => return Err(missing(row.previous)),
             None if row.previous == 0 => return Ok(None),
             None => {}
         }
@@ -125,15 +159,13 @@ impl Snapshot<'_> {
         let Some(found) = rows.next()? else {
             return match row.revision <= self.compacted {
                 true => Ok(None), // compacted
-                false => Err(missing()),
+                false => Err(missing(row.previous)),
             };
         };
         let before = ChangeRow::read(found)?.change()?;
         match before.task_id == task {
             true => Ok(before.after),
-            false => {
-                Err(damaged(ChangeRow::NAME, row.previous, format!("it is not of task {task}")))
-            }
+            false => Err(not_of_task(row.previous, task)),
         }
     }
 
@@ -147,25 +179,33 @@ impl Snapshot<'_> {
         let mut rows = statement.query(params![revision, after, rows_max(max)])?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
-            let (id, newest): (TaskId, Revision) = (row.get(9)?, row.get(10)?);
-            if row.get::<_, Option<Revision>>(0)?.is_none() {
+            let id: TaskId = row.get(9)?;
+            // What the index found, and what the rows say that it must find.
+            let found: Option<Revision> = row.get(10)?;
+            let expected: Revision = row.get(11)?;
+            if found.unwrap_or(0) != expected || row.get::<_, Option<Revision>>(0)? != found {
+                return Err(missing(expected.max(found.unwrap_or(0))));
+            }
+            if found.is_none() {
                 // Ids grow with revisions: this task was added later, and so were the others.
-                return match newest > revision {
-                    true => Ok(tasks),
-                    false => Err(Fault::Damage(format!("change {newest} is missing"))),
-                };
+                return Ok(tasks);
             }
             let change = ChangeRow::read(row)?.change()?;
             match change.after {
                 Some(task) if task.id == id => tasks.push(task),
-                _ => {
-                    let why = format!("it is not of task {id}");
-                    return Err(damaged(ChangeRow::NAME, change.revision, why));
-                }
+                _ => return Err(not_of_task(change.revision, id)),
             }
         }
         Ok(tasks)
     }
+}
+
+fn not_of_task(revision: Revision, task: TaskId) -> Fault {
+    damaged(ChangeRow::NAME, revision, format!("it is not of task {task}"))
+}
+
+fn missing(revision: Revision) -> Fault {
+    Fault::Damage(format!("change {revision} is missing"))
 }
 
 /// A transaction reads no more than this, whatever it is asked for.
@@ -194,12 +234,23 @@ pub(super) fn changes_sql(of_one_task: bool) -> &'static str {
 const CHANGE: &str =
     concat!("SELECT ", change_columns!(), " FROM changes AS c WHERE revision = ?1");
 
-/// The newest change of each task up to a revision; for a task that was added later, only
-/// its id and revision.
+/// The newest change of each task up to a revision; the task's id; and the revision of that
+/// change twice: as the index finds it, and as the task or its next change names it (0 if
+/// the task was added later).
 pub(super) const TASKS_AT: &str = concat!(
     "SELECT ",
     change_columns!(),
-    ", t.id, t.revision FROM tasks AS t LEFT JOIN changes AS c ON c.revision =
-        (SELECT max(revision) FROM changes WHERE task_id = t.id AND revision <= ?1)
-     WHERE t.id > ?2 ORDER BY t.id LIMIT ?3"
+    ", t.id, t.newest,
+        CASE WHEN t.next IS NULL THEN t.revision WHEN n.task_id = t.id THEN n.previous ELSE -1 END
+     FROM (
+        SELECT id, revision,
+            (SELECT max(c.revision) FROM changes AS c
+             WHERE c.task_id = tasks.id AND c.revision <= ?1) AS newest,
+            (SELECT min(n.revision) FROM changes AS n
+             WHERE n.task_id = tasks.id AND n.revision > ?1) AS next
+        FROM tasks WHERE id > ?2 ORDER BY id LIMIT ?3
+     ) AS t
+     LEFT JOIN changes AS c ON c.revision = t.newest
+     LEFT JOIN changes AS n ON n.revision = t.next
+     ORDER BY t.id"
 );
