@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { add, completed, connection, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 const COUNT = 10_000;
 const FIRST_PAINT_MS_MAX = 1_000; // the promise; measured are about 400 ms
@@ -15,7 +15,7 @@ let tasks; // what every test gets a copy of
 const ends = [];
 after(() => Promise.all(ends.map((end) => end())));
 before(async () => {
-  tasks = await World.start({ after: (end) => ends.push(end) }, { titles });
+  tasks = await Fixture.start({ after: (end) => ends.push(end) }, { titles });
   await tasks.killServer();
 });
 
@@ -52,12 +52,12 @@ async function firstPaint(t, url) {
 }
 
 test('the first paint takes less than a second, and only the rows near the window exist', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const none = await World.start(t);
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const none = await Fixture.start(t);
   const [paints, empty] = [[], []];
   for (let n = 0; n < 3; n += 1) {
     empty.push((await firstPaint(t, none.url)).ms);
-    const { page, ms } = await firstPaint(t, world.url);
+    const { page, ms } = await firstPaint(t, fixture.url);
     paints.push(ms);
     await text(page, '.todo-count', '10,000 tasks left');
     const rows = await page.locator('.todo-list li').count();
@@ -71,8 +71,8 @@ test('the first paint takes less than a second, and only the rows near the windo
 });
 
 test('every row is where it belongs, however one gets there', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const page = await open(t, fixture.url);
   await page.waitForSelector('.todo-list li');
   const inWindow = () => {
     const top = document.querySelector('.toolbar').getBoundingClientRect().bottom;
@@ -122,26 +122,26 @@ test('every row is where it belongs, however one gets there', async (t) => {
 });
 
 test('what is read stays in its place while others change what is above it', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const page = await open(t, fixture.url);
   await page.waitForSelector('.todo-list li');
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await until(page, () => document.querySelectorAll('.todo-list li')[1]?.ariaPosInSet > 4_000, true);
   const title = await page.locator('.todo-list li label').nth(25).textContent();
   const top = () => row(page, title).evaluate((li) => Math.round(li.getBoundingClientRect().top));
   const before = await top();
-  await world.todo('rm', '1', '2', '3');
-  await world.todo('edit', '4', 'long '.repeat(200));
+  await fixture.todo('rm', '1', '2', '3');
+  await fixture.todo('edit', '4', 'long '.repeat(200));
   await text(page, '.todo-count', '9,997 tasks left');
   await until(page, () => document.querySelector('.announcer').textContent !== '', true);
   assert.ok(Math.abs(await top() - before) <= 1);
 });
 
 test('changes are drawn and letters appear without delay', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
+  const fixture = await Fixture.start(t, { copyOf: tasks });
   const context = await person(t);
   await context.addInitScript(measure);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await page.waitForSelector('.todo-list li');
   const drawn = async (what, act) => {
     await page.evaluate(() => { window.drawings.length = 0; });
@@ -150,7 +150,7 @@ test('changes are drawn and letters appear without delay', async (t) => {
     t.diagnostic(`${what}: ${median(drawings).toFixed(1)} ms a drawing (median of ${drawings.length}), ${Math.max(...drawings).toFixed(1)} ms the longest`);
   };
   await drawn('a change by others', async () => {
-    for (let id = 1; id <= 10; id += 1) await world.todo('done', String(id));
+    for (let id = 1; id <= 10; id += 1) await fixture.todo('done', String(id));
     await completed(page, titles.slice(0, 10));
   });
   await drawn('search, a letter', async () => {
@@ -165,8 +165,8 @@ test('changes are drawn and letters appear without delay', async (t) => {
 });
 
 test('hundreds are completed, cleared and brought back at once', async (t) => {
-  const world = await World.start(t, { titles: titles.slice(0, 300) });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: titles.slice(0, 300) });
+  const page = await open(t, fixture.url);
   await text(page, '.todo-count', '300 tasks left');
   await page.click('.toggle-all');
   await text(page, '.todo-count', '0 tasks left');
@@ -181,8 +181,8 @@ test('hundreds are completed, cleared and brought back at once', async (t) => {
 });
 
 test('on paper all tasks are there', async (t) => {
-  const world = await World.start(t, { titles: titles.slice(0, 1_000) });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: titles.slice(0, 1_000) });
+  const page = await open(t, fixture.url);
   await text(page, '.todo-count', '1,000 tasks left');
   const printed = page.evaluate(() => new Promise((done) => {
     addEventListener('beforeprint', () => done(document.querySelectorAll('.todo-list li').length));

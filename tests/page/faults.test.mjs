@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, connection, open, person, row, settled, shows, text, until, WAIT_MS_MAX } from './harness/browser.mjs';
 import { Proxy } from './harness/proxy.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 const offline = /^Offline since \d\d:\d\d$/;
 
@@ -13,10 +13,10 @@ async function saysOffline(page) {
 }
 
 test('the server is killed and comes back under an open page, with changes in between', async (t) => {
-  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
+  const page = await open(t, fixture.url);
   await shows(page, ['one', 'two', 'three']);
-  await world.killServer();
+  await fixture.killServer();
   await saysOffline(page);
   await shows(page, ['one', 'two', 'three']); // it keeps what it shows
   await add(page, 'written while offline');
@@ -25,47 +25,47 @@ test('the server is killed and comes back under an open page, with changes in be
   await text(page, '.waiting', '2 changes wait to be sent');
 
   // Others are faster than the page: they use the server before the edge can.
-  const edge = world.url;
-  await world.stopWeb();
-  await world.startServer();
-  await world.add('by others meanwhile');
-  await world.todo('rm', '2');
-  await world.startWeb();
-  assert.equal(world.url, edge);
+  const edge = fixture.url;
+  await fixture.stopWeb();
+  await fixture.startServer();
+  await fixture.add('by others meanwhile');
+  await fixture.todo('rm', '2');
+  await fixture.startWeb();
+  assert.equal(fixture.url, edge);
 
   await connection(page, 'live');
   await settled(page);
   await shows(page, ['one', 'three', 'by others meanwhile', 'written while offline']);
   await completed(page, ['one']);
   await text(page, '.waiting', '');
-  const listed = await world.todo('list');
+  const listed = await fixture.todo('list');
   for (const line of ['completed  one', 'open       written while offline']) assert.ok(listed.includes(line), listed);
 });
 
 test('the server alone is killed and restarted, and the page goes on by itself', async (t) => {
-  const world = await World.start(t, { titles: ['one'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['one'] });
+  const page = await open(t, fixture.url);
   for (const title of ['two', 'three']) {
-    await world.killServer();
+    await fixture.killServer();
     await saysOffline(page);
-    await world.startServer();
+    await fixture.startServer();
     await connection(page, 'live');
-    await world.add(title);
+    await fixture.add(title);
   }
   await shows(page, ['one', 'two', 'three']);
   await until(page, () => document.querySelector('.connection-state').textContent, 'Live');
 });
 
 test('a lost stream is resumed: reconnecting at first, offline if it lasts, nothing lost', async (t) => {
-  const world = await World.start(t, { titles: ['one'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['one'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   await proxy.down();
   await connection(page, 'reconnecting');
   await text(page, '.connection-state', 'Reconnecting…');
   await saysOffline(page);
-  await world.add('two', 'three');
-  await world.todo('done', '1');
+  await fixture.add('two', 'three');
+  await fixture.todo('done', '1');
   await proxy.up();
   await connection(page, 'live');
   await shows(page, ['one', 'two', 'three']);
@@ -74,38 +74,38 @@ test('a lost stream is resumed: reconnecting at first, offline if it lasts, noth
 });
 
 test('a change that got lost in the stream is noticed with the next one', async (t) => {
-  const world = await World.start(t, { titles: ['one', 'two'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['one', 'two'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   await shows(page, ['one', 'two']);
   proxy.swallow();
-  await world.todo('done', '1');
-  await world.todo('done', '2');
+  await fixture.todo('done', '1');
+  await fixture.todo('done', '2');
   await completed(page, ['one', 'two']);
   await connection(page, 'live');
   assert.equal(proxy.eventsEver, 2); // it began anew, with a snapshot
 });
 
 test('another list in the place of the old one is shown, and gets no change meant for the old', async (t) => {
-  const world = await World.start(t, { titles: ['old one', 'old two'] });
-  const page = await open(t, world.url);
-  await world.killServer();
+  const fixture = await Fixture.start(t, { titles: ['old one', 'old two'] });
+  const page = await open(t, fixture.url);
+  await fixture.killServer();
   await saysOffline(page);
   await row(page, 'old one').locator('.toggle').click();
-  await world.stopWeb();
-  await world.startServer('another');
-  await world.add('new one');
-  await world.startWeb();
+  await fixture.stopWeb();
+  await fixture.startServer('another');
+  await fixture.add('new one');
+  await fixture.startWeb();
   await connection(page, 'live');
   await shows(page, ['new one']);
   await text(page, '.toast.alert p', '“\u2068old one\u2069” was not completed: the list was replaced by another one');
   await completed(page, []);
-  assert.ok((await world.todo('list')).includes('open       new one'));
+  assert.ok((await fixture.todo('list')).includes('open       new one'));
 });
 
 test('a change that is refused is rolled back, with a message', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   const refuse = (method) => proxy.refuse(method, 429, { code: 'resource_exhausted', message: 'no room' });
   const says = (words) => text(page, '.toast.alert:last-child p', words);
@@ -127,8 +127,8 @@ test('a change that is refused is rolled back, with a message', async (t) => {
 });
 
 test('every change is shown before the server has answered, and arrives in the end', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Call mum', 'Sleep'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Call mum', 'Sleep'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   await proxy.down(); // nothing comes from the server at all
   await add(page, 'Read a book');
@@ -156,31 +156,31 @@ test('every change is shown before the server has answered, and arrives in the e
   await settled(page);
   await shows(page, ['Buy oat milk', 'Sleep', 'Read a book']);
   await completed(page, ['Sleep']);
-  const stored = (await world.todo('list')).trim().split('\n').slice(1).map((line) => line.trim().replace(/ +/g, ' '));
+  const stored = (await fixture.todo('list')).trim().split('\n').slice(1).map((line) => line.trim().replace(/ +/g, ' '));
   assert.deepEqual(stored, ['1 open Buy oat milk', '3 completed Sleep', '4 open Read a book']);
 });
 
 test('an answer that is lost is asked for again, and the change happens once', async (t) => {
-  const world = await World.start(t);
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t);
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   proxy.lose('AddTask');
   await add(page, 'Buy milk');
   await add(page, 'Read a book');
   await settled(page);
   await shows(page, ['Buy milk', 'Read a book']);
-  assert.equal((await world.todo('history')).match(/ADDED/g).length, 2);
+  assert.equal((await fixture.todo('history')).match(/ADDED/g).length, 2);
 });
 
 test('an answer that comes late does not overwrite what is newer', async (t) => {
-  const world = await World.start(t, { titles: Array.from({ length: 8 }, (_, n) => `task ${n}`) });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: Array.from({ length: 8 }, (_, n) => `task ${n}`) });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   // The answer has revision 9, the change that overtakes it 10: as text 10 is the smaller one.
   const held = proxy.hold('CompleteTask');
   await row(page, 'task 0').locator('.toggle').click();
   await held.answered;
-  await world.todo('edit', '1', 'newer');
+  await fixture.todo('edit', '1', 'newer');
   await until(page, () => document.querySelector('.todo-list label').textContent, 'newer');
   held.release();
   await page.waitForResponse((response) => response.url().endsWith('/CompleteTask'));
@@ -188,15 +188,15 @@ test('an answer that comes late does not overwrite what is newer', async (t) => 
   await settled(page);
   await until(page, () => document.querySelector('.todo-list label').textContent, 'newer');
   await completed(page, ['newer']);
-  assert.ok((await world.todo('history')).includes('10'));
+  assert.ok((await fixture.todo('history')).includes('10'));
 });
 
 test('two people edit one title: nobody is overwritten unseen', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
   await row(page, 'Buy milk').locator('label').dblclick();
   await page.fill('.edit', 'Buy oat milk');
-  await world.todo('edit', '1', 'Buy soy milk');
+  await fixture.todo('edit', '1', 'Buy soy milk');
   await text(page, '.announcer', 'Others changed “\u2068Buy soy milk\u2069”');
   await page.press('.edit', 'Enter');
   await shows(page, ['Buy soy milk']);
@@ -204,12 +204,12 @@ test('two people edit one title: nobody is overwritten unseen', async (t) => {
   await page.click('.toast .act');
   await shows(page, ['Buy oat milk']);
   await settled(page);
-  assert.ok((await world.todo('list')).includes('Buy oat milk'));
+  assert.ok((await fixture.todo('list')).includes('Buy oat milk'));
 });
 
 test('an edit that waits behind another change overwrites nobody, either', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   const held = proxy.hold('CompleteTask');
   await row(page, 'Buy milk').locator('.toggle').click();
@@ -218,7 +218,7 @@ test('an edit that waits behind another change overwrites nobody, either', async
   await page.fill('.edit', 'Buy oat milk');
   await page.press('.edit', 'Enter');
   await shows(page, ['Buy oat milk']);
-  await world.todo('edit', '1', 'Buy soy milk');
+  await fixture.todo('edit', '1', 'Buy soy milk');
   await text(page, '.announcer', 'Others changed “\u2068Buy soy milk\u2069”');
   held.release();
   await text(page, '.toast.alert p', 'Somebody else changed “\u2068Buy milk\u2069” while you were editing it.');
@@ -226,29 +226,29 @@ test('an edit that waits behind another change overwrites nobody, either', async
 });
 
 test('a task that others deleted is not restored by the key that ends its edit', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Sweep'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Sweep'] });
+  const page = await open(t, fixture.url);
   await row(page, 'Buy milk').locator('label').dblclick();
   await page.fill('.edit', 'Buy oat milk');
-  await world.todo('rm', '1');
+  await fixture.todo('rm', '1');
   await text(page, '.announcer', 'Others deleted “\u2068Buy milk\u2069”');
   await page.press('.edit', 'Enter');
   await page.waitForSelector('.toast.alert');
   await settled(page);
-  assert.ok((await world.todo('list', '--deleted')).includes('Buy milk'));
+  assert.ok((await fixture.todo('list', '--deleted')).includes('Buy milk'));
   await shows(page, ['Sweep']);
 });
 
 test('a text that was written for a list that is gone is told, and the next can be edited', async (t) => {
-  const world = await World.start(t, { titles: ['old one', 'old two'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['old one', 'old two'] });
+  const page = await open(t, fixture.url);
   await row(page, 'old two').locator('label').dblclick();
   await page.fill('.edit', 'what I wrote');
-  await world.killServer();
-  await world.stopWeb();
-  await world.startServer('another');
-  await world.add('new one');
-  await world.startWeb();
+  await fixture.killServer();
+  await fixture.stopWeb();
+  await fixture.startServer('another');
+  await fixture.add('new one');
+  await fixture.startWeb();
   await shows(page, ['new one']);
   await text(page, '.toast.alert p', '“\u2068what I wrote\u2069” was not changed: the list was replaced by another one');
   await row(page, 'new one').locator('label').dblclick();
@@ -258,8 +258,8 @@ test('a text that was written for a list that is gone is told, and the next can 
 });
 
 test('a page that hears nothing for long opens its stream anew', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const context = await person(t);
   // Its timers are the page's own then.
   await context.addInitScript(() => { delete window.SharedWorker; });
@@ -279,8 +279,8 @@ test('a page that hears nothing for long opens its stream anew', async (t) => {
 });
 
 test('a title can be edited while others complete the task, even if that is not known yet', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   await row(page, 'Buy milk').locator('label').dblclick();
   await page.fill('.edit', 'Buy oat milk');
@@ -293,9 +293,9 @@ test('a title can be edited while others complete the task, even if that is not 
 });
 
 test('whoever closes the page while changes wait is asked', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
-  await world.killServer();
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
+  await fixture.killServer();
   await saysOffline(page);
   await row(page, 'Buy milk').locator('.toggle').click();
   await completed(page, ['Buy milk']);

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { completed, focusIs, open, openTab, person, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 test('a whole session by keyboard alone', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const { keyboard } = page;
   const press = async (...keys) => {
     for (const key of keys) await keyboard.press(key);
@@ -89,9 +89,9 @@ test('a whole session by keyboard alone', async (t) => {
 });
 
 test('what has no shortcut is reached with Tab, in the order it is read', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  await world.todo('done', '1');
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  await fixture.todo('done', '1');
+  const page = await open(t, fixture.url);
   await completed(page, ['Buy milk']);
   await page.focus('.new-todo');
   for (const name of [
@@ -115,8 +115,8 @@ test('what has no shortcut is reached with Tab, in the order it is read', async 
 });
 
 test('no shortcut fires while one types', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
   const all = 'njkxedrhus1234?/';
   await page.focus('.new-todo');
   await page.keyboard.type(all);
@@ -136,8 +136,8 @@ test('no shortcut fires while one types', async (t) => {
 });
 
 test('shortcuts of a task do nothing while something else has the focus', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
   await focusIs(page, 'Buy milk: toggle');
   await page.focus('.filters .selected');
@@ -152,8 +152,8 @@ test('shortcuts of a task do nothing while something else has the focus', async 
 });
 
 test('the help shows every shortcut of the table', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   await page.click('.help-open');
   const missing = async () => {
     const { SHORTCUTS } = await import('/keys.js');
@@ -169,14 +169,14 @@ test('the help shows every shortcut of the table', async (t) => {
 });
 
 test('single keys can be switched off, which is remembered; the others stay', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const context = await person(t);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await page.click('.help-open');
   await page.click('.single-keys');
   await page.waitForSelector('kbd.off');
   await page.keyboard.press('Escape');
-  const again = await openTab(t, context, world.url);
+  const again = await openTab(t, context, fixture.url);
   for (const tab of [page, again]) {
     await tab.focus('.new-todo');
     await tab.keyboard.press('Escape');
@@ -194,8 +194,8 @@ test('single keys can be switched off, which is remembered; the others stay', as
 });
 
 test('on a Russian keyboard the same keys do the same', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
   await focusIs(page, 'Buy milk: toggle');
   const press = (key, code) => page.evaluate(([k, c]) => {
@@ -211,8 +211,8 @@ test('on a Russian keyboard the same keys do the same', async (t) => {
 });
 
 test('Escape leaves the field for a new task, also where there is no task to go to', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   await page.focus('.new-todo');
   await page.keyboard.press('Escape');
   await page.keyboard.press('?');

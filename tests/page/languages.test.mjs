@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connection, open, openTab, person, row, shows, text, until } from './harness/browser.mjs';
-import { root, World } from './harness/world.mjs';
+import { root, Fixture } from './harness/fixture.mjs';
 
 const files = join(root, 'src/web/page');
 
 test('both languages say the same things, in all their plural forms', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const load = async () => ({ ...(await import('/lang/en.js')), ...(await import('/lang/ru.js')) });
   const { en, ru } = await page.evaluate(load);
   assert.deepEqual(Object.keys(ru).sort(), Object.keys(en).sort());
@@ -25,22 +25,22 @@ test('both languages say the same things, in all their plural forms', async (t) 
 });
 
 test('the browser\'s language is the page\'s', async (t) => {
-  const world = await World.start(t);
+  const fixture = await Fixture.start(t);
   for (const [locale, lang, empty] of [
     ['ru-RU', 'ru', 'Дел пока нет. Запишите первую задачу выше.'],
     ['en-US', 'en', 'Nothing to do yet. Write down the first task above.'],
     ['fi-FI', 'en', 'Nothing to do yet. Write down the first task above.'],
   ]) {
-    const page = await open(t, world.url, { locale });
+    const page = await open(t, fixture.url, { locale });
     await text(page, '.empty', empty);
     assert.equal(await page.getAttribute('html', 'lang'), lang);
   }
 });
 
 test('the switch changes everything that is said, and is remembered', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await text(page, '.todo-count', '1 task left');
   await page.click('.languages [lang=ru]');
   await text(page, '.todo-count', 'осталась 1 задача');
@@ -50,15 +50,15 @@ test('the switch changes everything that is said, and is remembered', async (t) 
   assert.equal(await page.getAttribute('.destroy', 'aria-label'), 'Удалить');
   assert.equal(await page.getAttribute('html', 'lang'), 'ru');
   assert.equal(await page.getAttribute('.languages [lang=ru]', 'aria-pressed'), 'true');
-  const again = await openTab(t, context, world.url);
+  const again = await openTab(t, context, fixture.url);
   await text(again, '.todo-count', 'осталась 1 задача');
   await again.click('.languages [lang=en]');
   await text(again, '.todo-count', '1 task left');
 });
 
 test('plurals are right in both languages', async (t) => {
-  const world = await World.start(t);
-  const [english, russian] = [await open(t, world.url), await open(t, world.url, { locale: 'ru' })];
+  const fixture = await Fixture.start(t);
+  const [english, russian] = [await open(t, fixture.url), await open(t, fixture.url, { locale: 'ru' })];
   let count = 0;
   for (const [n, left, ru] of [
     [1, '1 task left', 'осталась 1 задача'],
@@ -69,7 +69,7 @@ test('plurals are right in both languages', async (t) => {
     [112, '112 tasks left', 'осталось 112 задач'],
     [1001, '1,001 tasks left', 'осталась 1\u00a0001 задача'],
   ]) {
-    await world.add(...Array.from({ length: n - count }, (_, i) => `task ${i}`));
+    await fixture.add(...Array.from({ length: n - count }, (_, i) => `task ${i}`));
     count = n;
     await text(english, '.todo-count', left);
     await text(russian, '.todo-count', ru);
@@ -77,7 +77,7 @@ test('plurals are right in both languages', async (t) => {
 });
 
 test('without storage the page works, and remembers as long as it lives', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
   await context.addInitScript(() => {
     Object.defineProperty(window, 'localStorage', {
@@ -86,7 +86,7 @@ test('without storage the page works, and remembers as long as it lives', async 
       },
     });
   });
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await shows(page, ['Buy milk']);
   await page.click('.languages [lang=ru]');
   await text(page, '.todo-count', 'осталась 1 задача');
@@ -96,8 +96,8 @@ test('without storage the page works, and remembers as long as it lives', async 
 });
 
 test('every module is loaded ahead, so that none waits for another to name it', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const html = await readFile(join(files, 'index.html'), 'utf8');
   const ahead = [...html.matchAll(/modulepreload" href="([^"]+)"/g)].map(([, href]) => href);
   const loaded = () => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)

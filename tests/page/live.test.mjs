@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, connection, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
 import { Proxy } from './harness/proxy.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 test('two pages and a REPL see each other', async (t) => {
-  const world = await World.start(t);
-  const [anna, boris] = [await open(t, world.url), await open(t, world.url)];
-  const repl = world.repl();
+  const fixture = await Fixture.start(t);
+  const [anna, boris] = [await open(t, fixture.url), await open(t, fixture.url)];
+  const repl = fixture.repl();
   await add(anna, 'from Anna');
   await shows(boris, ['from Anna']);
   await settled(anna);
@@ -24,8 +24,8 @@ test('two pages and a REPL see each other', async (t) => {
 });
 
 test('what others change is highlighted and read out, what one changes oneself is not', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const page = await open(t, fixture.url);
   await page.evaluate(() => {
     window.highlighted = [];
     new MutationObserver((changes) => {
@@ -37,36 +37,36 @@ test('what others change is highlighted and read out, what one changes oneself i
   const highlighted = (wanted) => until(page, () => [...new Set(window.highlighted)], wanted);
   await row(page, 'Read a book').locator('.toggle').click();
   await settled(page);
-  await world.todo('done', '1');
+  await fixture.todo('done', '1');
   await completed(page, ['Buy milk', 'Read a book']);
   await highlighted(['Buy milk']);
   await text(page, '.announcer', 'Others completed “\u2068Buy milk\u2069”');
   await until(page, () => document.querySelectorAll('.changed').length, 0); // it is brief
-  await world.add('one', 'two', 'three');
+  await fixture.add('one', 'two', 'three');
   await highlighted(['Buy milk', 'one', 'two', 'three']);
   assert.equal(await page.getAttribute('.announcer', 'role'), 'status');
 });
 
 test('the focus stays with the task while others change what is around it', async (t) => {
-  const world = await World.start(t, { titles: ['one', 'two', 'three'] });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
+  const page = await open(t, fixture.url);
   await row(page, 'two').locator('.toggle').focus();
-  await world.todo('rm', '1');
+  await fixture.todo('rm', '1');
   await shows(page, ['two', 'three']);
   await focusIs(page, 'two: toggle');
-  await world.todo('rm', '2');
+  await fixture.todo('rm', '2');
   await shows(page, ['three']);
   await focusIs(page, 'three: toggle');
 });
 
 test('a title that is being edited stays as typed while others change the list', async (t) => {
-  const world = await World.start(t, { titles: ['one', 'two'] });
-  const page = await open(t, `${world.url}/#/active`);
+  const fixture = await Fixture.start(t, { titles: ['one', 'two'] });
+  const page = await open(t, `${fixture.url}/#/active`);
   await row(page, 'two').locator('label').dblclick();
   await page.fill('.edit', 'half a sen');
-  await world.todo('rm', '1');
-  await world.todo('done', '2');
-  await world.add('three');
+  await fixture.todo('rm', '1');
+  await fixture.todo('done', '2');
+  await fixture.add('three');
   await shows(page, ['two', 'three']);
   assert.equal(await page.inputValue('.edit'), 'half a sen');
   await focusIs(page, 'two: edit');
@@ -76,8 +76,8 @@ test('a title that is being edited stays as typed while others change the list',
 });
 
 test('the tabs of a browser share one stream, which outlives the first of them', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const proxy = await Proxy.start(t, world.url);
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
   const context = await person(t);
   const tabs = [];
   for (let n = 0; n < 8; n += 1) tabs.push(await openTab(t, context, proxy.url)); // HTTP/1.1 would allow six
@@ -88,7 +88,7 @@ test('the tabs of a browser share one stream, which outlives the first of them',
   await add(second, 'Read a book');
   await shows(third, ['Buy milk', 'Read a book']);
   await until(third, () => document.querySelectorAll('.changed').length, 0);
-  await world.add('Call mum');
+  await fixture.add('Call mum');
   for (const tab of [second, third]) await shows(tab, ['Buy milk', 'Read a book', 'Call mum']);
   await third.reload();
   await shows(third, ['Buy milk', 'Read a book', 'Call mum']);
@@ -97,9 +97,9 @@ test('the tabs of a browser share one stream, which outlives the first of them',
 });
 
 test('the worker forgets a tab that leaves, until it is heard again', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   const heard = () => page.evaluate(() => window.heard.splice(0).map(({ type }) => type));
   await page.evaluate(() => {
     const worker = new SharedWorker('/worker.js', { type: 'module', name: 'todo' });
@@ -110,25 +110,25 @@ test('the worker forgets a tab that leaves, until it is heard again', async (t) 
   });
   await until(page, () => window.heard.length, 2);
   assert.deepEqual(await heard(), ['list', 'connection']);
-  await world.add('Read a book');
+  await fixture.add('Read a book');
   await until(page, () => window.heard.length, 1);
   assert.deepEqual(await heard(), ['changes']);
   await page.evaluate(() => window.port.postMessage('leave'));
-  await world.add('Call mum');
+  await fixture.add('Call mum');
   await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
   assert.deepEqual(await heard(), []);
   await page.evaluate(() => window.port.postMessage('here'));
   await until(page, () => window.heard.length, 2);
   assert.deepEqual(await heard(), ['list', 'connection']);
   await page.evaluate(() => window.port.postMessage('here'));
-  await world.add('Sleep');
+  await fixture.add('Sleep');
   await until(page, () => window.heard.length, 1);
   assert.deepEqual(await heard(), ['changes']);
 });
 
 test('the worker forgets a tab that crashed', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   // The worker's code in the page itself, where its clock can be set.
   const heard = await page.evaluate(async () => {
     const { TAB_HEARTBEAT_MS, TAB_SILENT_MS_MAX } = await import('/limits.js');
@@ -165,14 +165,14 @@ for (const [how, break_] of [
   }],
 ]) {
   test(`where shared workers ${how} the page has a stream of its own`, async (t) => {
-    const world = await World.start(t, { titles: ['Buy milk'] });
-    const proxy = await Proxy.start(t, world.url);
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const proxy = await Proxy.start(t, fixture.url);
     const context = await person(t);
     await context.addInitScript(break_);
     const page = await openTab(t, context, proxy.url);
     await shows(page, ['Buy milk']);
     assert.equal(proxy.events, 1);
-    await world.add('Read a book');
+    await fixture.add('Read a book');
     await shows(page, ['Buy milk', 'Read a book']);
     await proxy.down();
     await connection(page, 'reconnecting');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, open, row, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 const HOSTILE = [
   '<img src=x onerror="document.title=\'owned\'">',
@@ -21,10 +21,10 @@ const HOSTILE = [
 ];
 
 test('hostile titles of others are shown as they are', async (t) => {
-  const world = await World.start(t, { titles: HOSTILE });
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t, { titles: HOSTILE });
+  const page = await open(t, fixture.url);
   await shows(page, HOSTILE);
-  await world.todo('rm', '1');
+  await fixture.todo('rm', '1');
   await shows(page, HOSTILE.slice(1));
   await until(page, () => document.querySelector('.announcer').textContent, `Others deleted “\u2068${HOSTILE[0]}\u2069”`);
   await row(page, HOSTILE[1]).hover();
@@ -47,21 +47,21 @@ test('hostile titles of others are shown as they are', async (t) => {
 });
 
 test('hostile titles of one\'s own arrive as they were written', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   for (const title of HOSTILE) await add(page, title);
   await shows(page, HOSTILE);
   await settled(page);
   await shows(page, HOSTILE);
-  const stored = (await world.todo('list', '--json')).trim().split('\n').map((line) => JSON.parse(line).title);
+  const stored = (await fixture.todo('list', '--json')).trim().split('\n').map((line) => JSON.parse(line).title);
   assert.deepEqual(stored, HOSTILE);
   await row(page, HOSTILE[0]).locator('label').dblclick();
   assert.equal(await page.inputValue('.edit'), HOSTILE[0]);
 });
 
 test('what no title can be is said before it is sent, and the text stays', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   for (const [title, why] of [
     ['x'.repeat(1025), 'A title has at most 1,024 characters.'],
     ['left \u202e right', 'A title cannot hold control characters.'],
@@ -71,5 +71,5 @@ test('what no title can be is said before it is sent, and the text stays', async
     assert.equal(await page.inputValue('.new-todo'), title);
   }
   await shows(page, []);
-  assert.equal(await world.todo('history'), await (await World.start(t)).todo('history'));
+  assert.equal(await fixture.todo('history'), await (await Fixture.start(t)).todo('history'));
 });

@@ -60,7 +60,7 @@ async function listening(stdout) {
   return new Promise(() => {}); // the end of the program tells more
 }
 
-export class World {
+export class Fixture {
   #todod = new Program();
   #web = new Program();
   #clients = [];
@@ -68,16 +68,16 @@ export class World {
   server; // todod's address
   url; // todo-web's
 
-  // With these tasks, or with a copy of the data of a world whose server has ended.
+  // With these tasks, or with a copy of the data of a fixture whose server has ended.
   static async start(t, { titles = [], copyOf } = {}) {
-    const world = new World();
-    world.dir = await mkdtemp(join(tmpdir(), 'todo-page-'));
-    t.after(() => world.#end());
-    if (copyOf) await cp(join(copyOf.dir, 'data'), join(world.dir, 'data'), { recursive: true });
-    await world.startServer();
-    await world.startWeb();
-    if (titles.length > 0) await world.add(...titles);
-    return world;
+    const fixture = new Fixture();
+    fixture.dir = await mkdtemp(join(tmpdir(), 'todo-page-'));
+    t.after(() => fixture.#end());
+    if (copyOf) await cp(join(copyOf.dir, 'data'), join(fixture.dir, 'data'), { recursive: true });
+    await fixture.startServer();
+    await fixture.startWeb();
+    if (titles.length > 0) await fixture.add(...titles);
+    return fixture;
   }
 
   // The same address and the same data as before.
