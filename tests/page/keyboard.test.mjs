@@ -1,7 +1,7 @@
 // The page without a mouse.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { completed, focusIs, open, openTab, person, settled, shows, text, until } from './harness/browser.mjs';
+import { completed, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
 import { Fixture } from './harness/fixture.mjs';
 
 test('a whole session by keyboard alone', async (t) => {
@@ -113,6 +113,133 @@ test('what has no shortcut is reached with Tab, in the order it is read', async 
   await shows(page, ['Buy milk']);
   await focusIs(page, 'a'); // where it was before the message
 });
+
+// Presses the key and holds it until it has repeated a few times.
+async function hold(page, key) {
+  for (let n = 0; n < 4; n += 1) await page.keyboard.down(key); // from the second on, a repeat
+  await page.keyboard.up(key);
+}
+
+test('a held key makes one change, and movement repeats', async (t) => {
+  const titles = ['one', 'two', 'three', 'four', 'five', 'six'];
+  const fixture = await Fixture.start(t, { titles });
+  const page = await open(t, fixture.url);
+  await shows(page, titles);
+  await page.keyboard.press('Escape');
+  await focusIs(page, 'one: toggle');
+  await hold(page, 'd');
+  await shows(page, titles.slice(1));
+  await focusIs(page, 'two: toggle');
+  await hold(page, 'Delete');
+  await shows(page, titles.slice(2));
+  await hold(page, 'u');
+  await shows(page, titles.slice(1));
+  await page.keyboard.down('Control');
+  await hold(page, 'z');
+  await page.keyboard.up('Control');
+  await shows(page, titles);
+  await focusIs(page, 'three: toggle');
+  for (const key of ['x', 'Space']) {
+    await page.keyboard.press('Home');
+    await hold(page, key);
+    await completed(page, key === 'x' ? ['one'] : []);
+  }
+  await hold(page, 'j');
+  await focusIs(page, 'five: toggle');
+  await hold(page, 'ArrowUp');
+  await focusIs(page, 'one: toggle');
+});
+
+test('a held key does not act on what its first press has put the focus on', async (t) => {
+  const titles = ['one', 'two', 'three'];
+  const fixture = await Fixture.start(t, { titles });
+  const page = await open(t, fixture.url);
+  await shows(page, titles);
+  await page.keyboard.press('Escape');
+  for (const [key, field] of [['n', 'new-todo'], ['/', 'search'], ['s', 'search']]) {
+    await hold(page, key);
+    await focusIs(page, field);
+    assert.equal(await page.inputValue(`.${field}`), '', key);
+    await page.keyboard.press('Escape');
+    await focusIs(page, 'one: toggle');
+  }
+  for (const key of ['e', 'F2', 'Enter']) {
+    await hold(page, key);
+    await focusIs(page, 'one: edit');
+    assert.equal(await page.inputValue('.edit'), 'one', key);
+    await hold(page, 'Enter');
+    await focusIs(page, 'one: toggle');
+  }
+  await row(page, 'two').locator('.history-open').focus();
+  await hold(page, 'Enter');
+  await page.waitForSelector('dialog.history[open]');
+  await page.keyboard.press('Escape');
+  await row(page, 'one').locator('.destroy').focus();
+  await hold(page, 'Enter');
+  await shows(page, ['two', 'three']);
+  await page.focus('.toast .act');
+  await hold(page, 'Enter');
+  await shows(page, titles);
+  for (const title of ['two', 'three']) {
+    await row(page, title).locator('.toggle').focus();
+    await page.keyboard.press('d');
+  }
+  await page.keyboard.press('4');
+  await shows(page, ['two', 'three']);
+  await page.keyboard.press('Escape');
+  await row(page, 'two').locator('.restore').focus();
+  await hold(page, 'Enter');
+  await shows(page, ['three']);
+  await page.focus('.new-todo');
+  await page.keyboard.type('x');
+  await hold(page, 'y');
+  assert.equal(await page.inputValue('.new-todo'), 'xyyyy'); // text repeats
+});
+
+for (const [order, keydown] of [
+  ['the order of the standard, keydown before compositionend', { isComposing: true }],
+  ['the order of Safari, keydown after compositionend', { keyCode: 229 }],
+]) {
+  test(`Enter and Escape of an input method do nothing else: ${order}`, async (t) => {
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const page = await open(t, fixture.url);
+    await shows(page, ['Buy milk']);
+    const compose = (field, key) => page.evaluate(([selector, pressed, init]) => {
+      const target = document.querySelector(selector);
+      const fire = (type, more) => target.dispatchEvent(new type(more.name, { bubbles: true, cancelable: true, ...more }));
+      fire(CompositionEvent, { name: 'compositionstart' });
+      target.value = 'にほn';
+      fire(InputEvent, { name: 'input', isComposing: true });
+      if (init.keyCode) fire(CompositionEvent, { name: 'compositionend' });
+      fire(KeyboardEvent, { name: 'keydown', key: pressed, code: pressed, ...init });
+      if (init.isComposing) fire(CompositionEvent, { name: 'compositionend' });
+    }, [field, key, keydown]);
+    for (const key of ['Enter', 'Escape']) {
+      await page.focus('.new-todo');
+      await compose('.new-todo', key);
+      await focusIs(page, 'new-todo');
+      assert.equal(await page.inputValue('.new-todo'), 'にほn');
+      await page.fill('.new-todo', '');
+
+      await page.focus('.search');
+      await compose('.search', key);
+      await focusIs(page, 'search');
+      assert.equal(await page.inputValue('.search'), 'にほn');
+      await page.fill('.search', '');
+      await shows(page, ['Buy milk']);
+
+      await row(page, 'Buy milk').locator('label').dblclick();
+      await compose('.edit', key);
+      await focusIs(page, 'Buy milk: edit');
+      assert.equal(await page.inputValue('.edit'), 'にほn');
+      await page.keyboard.press('Escape');
+      await focusIs(page, 'Buy milk: toggle');
+    }
+    await page.fill('.new-todo', '日本');
+    await page.press('.new-todo', 'Enter'); // a plain Enter still adds
+    await shows(page, ['Buy milk', '日本']);
+  });
+}
 
 test('no shortcut fires while one types', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });

@@ -7,8 +7,8 @@ import { recall, remember } from './settings.js';
 export const SHORTCUTS = [
   { does: 'add', keys: ['n'] },
   { does: 'search', keys: ['/', 's'] },
-  { does: 'next', keys: ['j'], onRow: ['ArrowDown'] },
-  { does: 'previous', keys: ['k'], onRow: ['ArrowUp'] },
+  { does: 'next', keys: ['j'], onRow: ['ArrowDown'], repeats: true },
+  { does: 'previous', keys: ['k'], onRow: ['ArrowUp'], repeats: true },
   { does: 'first', onRow: ['Home'] },
   { does: 'last', onRow: ['End'] },
   { does: 'toggle', keys: ['x'], native: ['Space'] },
@@ -35,21 +35,56 @@ export function setSingleKeys(on) {
   remember(SETTING, on ? 'on' : 'off');
 }
 
-// Calls run(does) for each shortcut that is pressed. It returns whether it did anything;
+// Calls run(does) for each shortcut that is pressed. `run` returns whether it did anything;
 // if not, the key keeps its usual meaning.
 export function onShortcut(run) {
   addEventListener('keydown', (event) => {
-    if (event.defaultPrevented || event.isComposing || isTyping(event.target)) return;
+    if (event.defaultPrevented || isTyping(event.target)) return;
     if (document.querySelector('dialog[open]')) return;
-    const pressed = name(event);
-    if (!pressed || ([...pressed].length === 1 && !singleKeysOn())) return;
-    const onRow = event.target.matches('.todo-list .toggle, .todo-list .restore');
-    const found = SHORTCUTS.find(({ keys = [], onRow: there = [] }) =>
-      keys.includes(pressed) || (onRow && there.includes(pressed)));
-    // Enter on a button is the button's.
-    if (!found || (pressed === 'Enter' && event.target.matches('button'))) return;
-    if (run(found.does)) event.preventDefault();
+    const found = shortcut(event);
+    if (found && run(found.does)) event.preventDefault();
   });
+}
+
+function shortcut(event) {
+  const pressed = name(event);
+  if (!pressed || ([...pressed].length === 1 && !singleKeysOn())) return undefined;
+  const onRow = event.target.matches('.todo-list .toggle, .todo-list .restore');
+  // Enter on a button presses the button.
+  if (pressed === 'Enter' && event.target.matches('button')) return undefined;
+  return SHORTCUTS.find(({ keys = [], onRow: there = [] }) =>
+    keys.includes(pressed) || (onRow && there.includes(pressed)));
+}
+
+// Hides key presses that must not change anything from the rest of the page.
+export function wireKeys() {
+  let pressedOn; // the element that had the focus when the held key was pressed
+  addEventListener('keydown', (event) => {
+    if (!event.repeat) pressedOn = event.target;
+    if (isForInputMethod(event)) {
+      event.stopImmediatePropagation();
+    } else if (event.repeat && !mayRepeat(event, pressedOn)) {
+      event.stopImmediatePropagation();
+      event.preventDefault();
+    }
+  }, true);
+}
+
+// Enter or Escape that ends a composition. Safari sends it after `compositionend`, where only
+// the key code 229 tells that the input method has used it.
+function isForInputMethod({ isComposing, key, keyCode }) {
+  return (isComposing || keyCode === 229) && (key === 'Enter' || key === 'Escape');
+}
+
+// A held key repeats text and movement. It does not repeat a change, and it does not type
+// into a field that got the focus from its first press.
+function mayRepeat(event, pressedOn) {
+  const { key, target } = event;
+  if (key === 'Tab') return true;
+  if (key === 'Enter' || key === 'Escape') return false;
+  if (isTyping(target)) return target === pressedOn;
+  const found = shortcut(event);
+  return !found || found.repeats === true;
 }
 
 // Where letters are not Latin (a Russian keyboard) the key's place counts.

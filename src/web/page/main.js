@@ -2,7 +2,7 @@
 import { Actions } from './actions.js';
 import { Api } from './api.js';
 import { listen } from './events.js';
-import { onShortcut } from './keys.js';
+import { onShortcut, wireKeys } from './keys.js';
 import { currentFilter, goTo, onRoute } from './router.js';
 import { select } from './selection.js';
 import { Store } from './store.js';
@@ -96,6 +96,7 @@ const RUN = {
   help: at(openHelp),
 };
 
+wireKeys();
 onShortcut((does) => RUN[does]?.() ?? false);
 onRoute(() => {
   scrollTo({ top: 0, behavior: 'instant' });

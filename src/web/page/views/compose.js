@@ -5,7 +5,6 @@ const field = document.querySelector('.new-todo');
 // `add(text)` returns whether the text was taken; `leave` goes on to the list.
 export function wireCompose({ add, leave }) {
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing) return;
     if (event.key === 'Enter' && add(field.value)) field.value = '';
     if (event.key === 'Escape') leave();
   });

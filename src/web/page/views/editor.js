@@ -22,7 +22,6 @@ export function edit(row, { save, end }) {
     if (!over && save(field.value)) finish(refocus);
   };
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing) return;
     if (event.key !== 'Enter' && event.key !== 'Escape') return;
     event.preventDefault(); // else what gets the focus now is pressed by the same key
     if (event.key === 'Enter') saved(true);

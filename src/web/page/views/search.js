@@ -5,7 +5,7 @@ const field = document.querySelector('.search');
 export function wireSearch({ changed, leave }) {
   field.addEventListener('input', changed);
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing || !['Enter', 'Escape'].includes(event.key)) return;
+    if (!['Enter', 'Escape'].includes(event.key)) return;
     if (event.key === 'Escape' && field.value !== '') {
       field.value = '';
       changed();
