@@ -247,6 +247,41 @@ test('the history of a task is told, and goes on while it is read', async (t) =>
   await focusIs(page, 'Buy oat milk: history-open');
 });
 
+test('a dialog closes when the mouse is pressed and released beside it, not when text is selected past its edge', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url, { hasTouch: true });
+  await shows(page, ['Buy milk']);
+  const openers = {
+    help: () => page.click('.help-open'),
+    history: () => row(page, 'Buy milk').locator('.history-open').click(),
+  };
+  const dialogs = await page.evaluate(() => [...document.querySelectorAll('dialog')].map(({ className }) => className));
+  assert.deepEqual(dialogs.sort(), Object.keys(openers).sort());
+  for (const [name, opener] of Object.entries(openers)) {
+    await opener();
+    const dialog = page.locator(`dialog.${name}[open]`);
+    const box = await dialog.locator('h2').boundingBox();
+    const heading = [box.x + 4, box.y + box.height / 2];
+    const outside = [3, 3];
+    const drag = async (from, to) => {
+      await page.mouse.move(...from);
+      await page.mouse.down();
+      await page.mouse.move(...to, { steps: 4 });
+      await page.mouse.up();
+    };
+    for (const [from, to] of [[heading, outside], [outside, heading]]) {
+      await drag(from, to);
+      assert.equal(await dialog.count(), 1, `${name}: from ${from} to ${to}`);
+    }
+    await page.mouse.click(...outside);
+    await page.waitForSelector(`dialog.${name}`, { state: 'hidden' });
+    await opener();
+    await dialog.waitFor();
+    await page.touchscreen.tap(...outside);
+    await page.waitForSelector(`dialog.${name}`, { state: 'hidden' });
+  }
+});
+
 test('what changes while a history loads is told behind it', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
