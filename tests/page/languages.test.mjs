@@ -37,6 +37,37 @@ test('the browser\'s language is the page\'s', async (t) => {
   }
 });
 
+for (const [languages, stored, lang] of [
+  [['en-US@posix'], undefined, 'en'],
+  [['en-US@posix', 'ru-RU@posix'], undefined, 'en'],
+  [['ru_RU.UTF-8', 'en-US'], undefined, 'ru'],
+  [['C', '', 'x', 'RU-ru'], undefined, 'ru'],
+  [[], undefined, 'en'],
+  [undefined, undefined, 'en'],
+  [['ru-RU@posix'], 'en', 'en'],
+  [['ru'], 'constructor', 'ru'],
+  [['en'], '__proto__', 'en'],
+  [['en'], 'xx', 'en'],
+]) {
+  test(`the page works with the browser languages ${JSON.stringify(languages)} and the setting ${stored}`, async (t) => {
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const context = await person(t);
+    await context.addInitScript(([reported, setting]) => {
+      Object.defineProperty(Navigator.prototype, 'languages', { get: () => reported });
+      if (setting) localStorage.setItem('todo.language', setting);
+    }, [languages, stored]);
+    const page = await openTab(t, context, fixture.url);
+    assert.equal(await page.getAttribute('html', 'lang'), lang);
+    await text(page, '.connection-state', { en: 'Live', ru: 'На связи' }[lang]);
+    await row(page, 'Buy milk').locator('.history-open').click();
+    await page.waitForSelector('dialog.history[open] .history-changes time:not(:empty)');
+    await fixture.killServer();
+    await connection(page, 'offline');
+    const says = { en: /^Offline since \d\d:\d\d$/, ru: /^Нет связи с \d\d:\d\d$/ }[lang];
+    assert.match(await page.textContent('.connection-state'), says);
+  });
+}
+
 test('the switch changes everything that is said, and is remembered', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);

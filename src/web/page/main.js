@@ -41,11 +41,11 @@ function draw() {
   const what = drawing;
   drawing = undefined;
   if (what === 'scroll') return list.refresh();
+  showConnection(connection, store.pending); // first: it must be right whatever else fails
   const view = { filter: currentFilter(), query: query(), editing: list.editing };
   selected = select(store.tasks(), view);
   list.show(selected.items, { ...view, loaded: store.loaded });
   showFooter(selected, view);
-  showConnection(connection, store.pending);
   if (justAdded && selected.items.length > 0) list.reveal(selected.items.at(-1).key);
   justAdded = false;
 }
