@@ -1,7 +1,7 @@
 // What the page does when the server goes away, refuses, or answers late or not at all.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { add, completed, connection, open, person, row, settled, shows, text, until, WAIT_MS_MAX } from './harness/browser.mjs';
+import { add, completed, connection, open, openTab, person, row, settled, shows, text, until, WAIT_MS_MAX } from './harness/browser.mjs';
 import { Proxy } from './harness/proxy.mjs';
 import { Fixture } from './harness/fixture.mjs';
 
@@ -276,6 +276,84 @@ test('a page that hears nothing for long opens its stream anew', async (t) => {
   }
   await connection(page, 'live');
   assert.equal(proxy.events, 1, 'the old one is closed');
+});
+
+// The clock of the shared worker, which Playwright does not reach, through the debugger.
+async function evaluateInWorker(t, page, expression) {
+  const session = await page.context().browser().newBrowserCDPSession();
+  t.after(() => session.detach());
+  const { targetInfos } = await session.send('Target.getTargets', { filter: [{ type: 'shared_worker' }] });
+  const url = new URL('/worker.js', page.url()).href;
+  const { targetId } = targetInfos.find((target) => target.url === url);
+  const { sessionId } = await session.send('Target.attachToTarget', { targetId, flatten: false });
+  const answered = new Promise((resolve) => {
+    session.on('Target.receivedMessageFromTarget', ({ message }) => resolve(JSON.parse(message)));
+  });
+  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
+  await session.send('Target.sendMessageToTarget', { sessionId, message });
+  const { result } = await answered;
+  assert.equal(result?.exceptionDetails, undefined);
+}
+
+// A stream that is dead without being closed. The clock jumps instead of the computer sleeping.
+test('after a sleep of the computer, the page replaces the dead stream and shows what it missed', async (t) => {
+  for (const how of ['the shared worker', 'a feed in the page']) {
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const proxy = await Proxy.start(t, fixture.url);
+    const context = await person(t);
+    if (how === 'a feed in the page') await context.addInitScript(() => { delete window.SharedWorker; });
+    const page = await openTab(t, context, proxy.url);
+    await shows(page, ['Buy milk']);
+    for (const hours of [1, -1]) {
+      proxy.mute();
+      await fixture.add(`missed ${hours}`);
+      const jump = `{ const now = Date.now; Date.now = () => now() + ${hours * 3_600_000}; }`;
+      const jumped = performance.now();
+      if (how === 'the shared worker') await evaluateInWorker(t, page, jump);
+      else await page.evaluate(jump);
+      await shows(page, ['Buy milk', ...['missed 1', 'missed -1'].slice(0, hours === 1 ? 1 : 2)]);
+      t.diagnostic(`${how}: ${Math.round(performance.now() - jumped)} ms`);
+      await connection(page, 'live');
+      assert.equal(proxy.events, 1, 'the old stream is closed');
+    }
+    await context.close();
+  }
+});
+
+test('a tab that was frozen is up to date when it is shown again', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const context = await person(t);
+  await context.addInitScript(() => {
+    const Real = window.SharedWorker;
+    window.SharedWorker = class extends Real {
+      constructor(...args) {
+        super(...args);
+        window.worker = this;
+      }
+    };
+  });
+  const page = await openTab(t, context, fixture.url);
+  const other = await openTab(t, context, fixture.url);
+  await shows(page, ['Buy milk']);
+  await page.evaluate(() => window.worker.port.postMessage('leave')); // the worker has forgotten it
+  await fixture.add('Read a book');
+  await shows(other, ['Buy milk', 'Read a book']);
+  await shows(page, ['Buy milk']);
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await shows(page, ['Buy milk', 'Read a book']);
+});
+
+test('when the network is back, the page does not wait to reopen the stream', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
+  const context = await person(t);
+  await context.addInitScript(() => { delete window.SharedWorker; });
+  const page = await openTab(t, context, proxy.url);
+  proxy.mute();
+  await fixture.add('Read a book');
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await shows(page, ['Buy milk', 'Read a book']);
+  await connection(page, 'live');
 });
 
 test('a title can be edited while others complete the task, even if that is not known yet', async (t) => {

@@ -5,10 +5,12 @@ export const CALLS_AT_ONCE_MAX = 4; // a browser has six connections to a host, 
 export const RETRY_MS_MIN = 250;
 export const RETRY_MS_MAX = 5_000;
 
-export const FEED_SILENT_MS_MAX = 40_000; // there is a sign of life every 15 s
+export const FEED_CHECK_MS = 500; // how often the feed checks that its stream is alive
+export const FEED_SILENT_CHECKS_MAX = 80; // 40 s; the server sends `alive` every 15 s
+export const FEED_CHECK_LATE_MS_MAX = 5_000; // a check this late means that the computer slept
 
-export const TAB_HEARTBEAT_MS = 60_000; // browsers let sleeping tabs run once a minute
-export const TAB_SILENT_MS_MAX = 200_000; // three heartbeats were missed
+export const TAB_HEARTBEAT_MS = 60_000; // browsers let a hidden tab run once a minute
+export const TAB_HEARTBEATS_MISSED_MAX = 3; // after which the worker forgets the tab
 
 export const RENDER_ALL_ROWS_MAX = 200; // longer lists only have the rows near the window
 export const ROW_PX = 52; // how tall a row is thought to be before the first one is measured

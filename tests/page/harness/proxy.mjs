@@ -8,6 +8,7 @@ export class Proxy {
   eventsEver = 0;
   #rules = [];
   #swallow = false;
+  #muted = 0; // how often mute() was called
   #sockets = new Set();
   #server;
   #target;
@@ -78,6 +79,11 @@ export class Proxy {
     });
   }
 
+  // Streams that are open stay open, but nothing passes any more, as after a laptop's sleep.
+  mute() {
+    this.#muted += 1;
+  }
+
   // The next change never reaches the stream.
   swallow() {
     this.#swallow = true;
@@ -121,11 +127,12 @@ export class Proxy {
 
   // Each event is a chunk of its own.
   #sieve() {
+    const muted = this.#muted;
     return new Transform({
       transform: (chunk, _, pass) => {
-        const lost = this.#swallow && chunk.includes('event: updates');
-        if (lost) this.#swallow = false;
-        pass(null, lost ? undefined : chunk);
+        const swallowed = this.#swallow && chunk.includes('event: updates');
+        if (swallowed) this.#swallow = false;
+        pass(null, swallowed || this.#muted > muted ? undefined : chunk);
       },
     });
   }
