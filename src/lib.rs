@@ -5,9 +5,10 @@ pub mod cli;
 pub mod client;
 pub mod limits;
 pub mod model;
-pub mod wire;
+pub mod os;
 pub mod server;
 pub mod state;
 pub mod store;
 #[cfg(feature = "web")]
 pub mod web;
+pub mod wire;

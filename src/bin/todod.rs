@@ -13,13 +13,13 @@ use clap::{CommandFactory, Parser, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
 use jiff::{Span, SpanRelativeTo};
 use mimalloc::MiMalloc;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use todo::limits::{
-    CHANGE_LOG_CHANGES_MAX,     HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
+    CHANGE_LOG_CHANGES_MAX, HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, QUEUE_LIMIT,
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
+use todo::os::raise_open_files;
 use todo::server::{ListenAddress, Server};
 use todo::state::{Limits, Retention};
 use todo::store::{MemoryStore, SqliteStore, Store};
@@ -189,31 +189,8 @@ fn default_data_dir() -> Option<PathBuf> {
     }
 }
 
-/// Each connection is an open file: take what the system allows. Returns how many
-/// there may be; `None`: as many as one likes.
-fn raise_open_files() -> Option<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let shown = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
-    if current == maximum {
-        log::info!("open files: {}, the hard limit", shown(current));
-        return current;
-    }
-    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => {
-            log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
-            maximum
-        }
-        Err(e) => {
-            log::warn!("open files: {}, and it cannot be raised: {e}", shown(current));
-            current
-        }
-    }
-}
-
 /// Each watch may be a connection of its own: not more than the open files allow.
-fn watchers_max(asked: usize, open_files: Option<u64>) -> usize {
-    let open_files = open_files.and_then(|files| usize::try_from(files).ok());
-    let most = open_files.map_or(usize::MAX, |files| files.saturating_sub(OPEN_FILES_RESERVED));
+fn watchers_max(asked: usize, most: usize) -> usize {
     if asked > most {
         log::warn!(
             "watches: {most} at once instead of {asked}, since {most} connections is what the limit of open files allows: raise it (ulimit -n)"

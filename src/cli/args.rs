@@ -1,8 +1,10 @@
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
+use http::uri::{Authority, Uri};
 use jiff::SignedDuration;
 
 use crate::client::{DEFAULT_SERVER, proto::Filter};
@@ -262,32 +264,31 @@ pub struct WebArgs {
     pub url: PageUrl,
 }
 
-/// The address of a page: `http://HOST[:PORT]`, maybe with a path.
+/// The address of a page: `http://HOST[:PORT]`, with an optional path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageUrl {
     pub text: String,
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, with the scheme's port if the text has none.
     pub authority: String,
-    /// Whether it is encrypted.
+    /// Whether the scheme is https.
     pub is_https: bool,
 }
 
 fn page_url(text: &str) -> Result<PageUrl, String> {
-    let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-        (Some(rest), _) => (false, rest),
-        (None, Some(rest)) => (true, rest),
-        (None, None) => return Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
+    let invalid = || format!("expected http://HOST:PORT, such as {DEFAULT_PAGE}");
+    let uri: Uri = text.parse().map_err(|_| invalid())?;
+    let (is_https, default_port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return Err(invalid()),
     };
-    let host = rest.split('/').next().unwrap_or_default();
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    let default_port = if is_https { ":443" } else { ":80" };
-    let authority = format!("{host}{}", if has_port { "" } else { default_port });
-    // Also what may stand in a line of output, and in JSON.
-    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"\\<>@".contains(c));
-    match server(&authority) {
-        Ok(authority) if is_plain => Ok(PageUrl { text: text.to_owned(), authority, is_https }),
-        _ => Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
-    }
+    let host = uri.authority().map(Authority::as_str).unwrap_or_default();
+    let authority = match uri.port() {
+        Some(_) => server(host),
+        None => server(&format!("{host}:{default_port}")),
+    };
+    let authority = authority.map_err(|_| invalid())?;
+    Ok(PageUrl { text: text.to_owned(), authority, is_https })
 }
 
 /// Revisions count from 0, before the first change.
@@ -295,19 +296,20 @@ fn revision() -> clap::builder::RangedI64ValueParser<i64> {
     value_parser!(i64).range(0..)
 }
 
-/// An address of a server, as options have it: HOST:PORT or unix:PATH.
-///
-/// The transport would take port 99999 for 34463, and look up a name without a port.
+/// Parses the address of a server: HOST:PORT or unix:PATH. The transport itself would take
+/// port 99999 for 34463, and look up a name without a port.
 pub fn server(text: &str) -> Result<String, String> {
     let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
     let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_ipv6 = bare.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         !host.is_empty()
-            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && (is_ipv6 || !host.contains(|c: char| c.is_whitespace() || "/@:[]".contains(c)))
             && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     match is_path || (is_host && !text.starts_with("unix:")) {
         true => Ok(text.to_owned()),
-        false => Err(format!("use HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
+        false => Err(format!("expected HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
     }
 }
 
@@ -368,7 +370,21 @@ mod tests {
         for text in ["127.0.0.1:50051", "[::1]:1", "localhost:65535", "unix:/run/todo.sock"] {
             assert_eq!(server(text), Ok(text.to_owned()));
         }
-        for text in ["", "nonsense", ":1", "a:", "a:0", "a:99999", " a:1", "http://a:1", "unix:"] {
+        for text in [
+            "",
+            "nonsense",
+            ":1",
+            "a:",
+            "a:0",
+            "a:99999",
+            " a:1",
+            "a:b:1",
+            "::1:50051",
+            "[a]:1",
+            "me@a:1",
+            "http://a:1",
+            "unix:",
+        ] {
             assert!(server(text).is_err(), "{text}");
         }
     }
@@ -380,6 +396,7 @@ mod tests {
             ("http://[::1]:8080/", "[::1]:8080"),
             ("http://[::1]", "[::1]:80"),
             ("https://list.example.org/tasks#/active", "list.example.org:443"),
+            ("http://list.local?x", "list.local:80"),
         ] {
             assert_eq!(page_url(text).unwrap().authority, authority, "{text}");
         }
@@ -390,9 +407,11 @@ mod tests {
             "http://:80",
             "ftp://a",
             "http://a:b",
+            "http://a:99999",
             "http://a b",
-            "http://a/\"",
+            "http://a/\u{1b}",
             "http://me@a",
+            "http://[::1",
         ] {
             assert!(page_url(text).is_err(), "{text}");
         }

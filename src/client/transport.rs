@@ -11,6 +11,7 @@ use super::{CallError, Code, Interrupt, Place, proto};
 use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
+use crate::os::random_hex;
 use crate::wire::{Encoded, methods, raw};
 
 /// Where `todod` listens unless told otherwise.
@@ -52,10 +53,8 @@ impl Client {
         timeout: Duration,
         message_bytes_max: i32,
     ) -> Result<Client, CallError> {
-        let mut random = [0; 12];
-        getrandom::fill(&mut random)
+        let session = random_hex::<12>()
             .map_err(|e| CallError::new(Code::Internal, format!("no random bytes: {e}")))?;
-        let session: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let env = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-client").build());
         let channel = ChannelBuilder::new(env)
             // Two clients of one process do not share what becomes of a connection.

@@ -19,6 +19,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 
 use crate::model::{Change, Head, IdempotencyRecord, Revision, Task, TaskId, TaskList, Timestamp};
+use crate::os::random_hex;
 use crate::wire::record;
 
 /// The log of one list, shared by every server of that list, and the indexed history that
@@ -249,7 +250,5 @@ impl CompactionDue {
 
 /// A name for a new list: 128 random bits, so that no two lists ever share it.
 pub fn new_list_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    random_hex::<16>()
 }

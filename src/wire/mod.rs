@@ -3,11 +3,9 @@
 mod encoded;
 mod json;
 pub mod record;
-mod transcode;
 
 pub use encoded::{ENCODED, Encoded, raw};
-pub use json::json;
-pub use transcode::{Rpc, compact_json};
+pub use json::{Rpc, compact_json, json};
 
 /// The messages of `proto/todo.proto`.
 #[allow(clippy::all, clippy::unwrap_used)]
@@ -21,7 +19,6 @@ pub mod methods {
     use super::Rpc;
     use super::proto::*;
     use grpcio::{Marshaller, Method, MethodType, pb_de, pb_ser};
-    use protobuf::MessageFull;
 
     include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 }

@@ -145,7 +145,7 @@ fn the_seeds_server_does_what_it_can() {
             ! todo: 7: Task not found
             exit 3
             $ todo done 2 --json
-            {"id": 2, "title": "\u001b]0;gotcha\u0007\u202e", "completed": true, "revision": "0", "deleted": false}
+            {"id":2,"title":"\u001b]0;gotcha\u0007\u202e","completed":true,"revision":"0","deleted":false}
             $ todo list
                 ID  STATE      TITLE
                  1  completed  Buy milk

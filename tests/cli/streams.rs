@@ -25,7 +25,7 @@ fn json_is_one_object_a_line() {
     json(&["add", "Sweep"]);
     let done = json(&["done", "1", "2"]);
     assert!(done.iter().all(|task| task["completed"] == true), "{done:?}");
-    assert!(done[0]["completed_at"].is_string(), "{done:?}");
+    assert!(done[0]["completedAt"].is_string(), "{done:?}");
     assert_eq!(json(&["show", "1"]), done[..1]);
     assert_eq!(json(&["list"]), done);
 }

@@ -176,7 +176,7 @@ fn ctrl_c_stops_a_wait_and_a_change_by_others_ends_it() {
     repl.keys("wait 1 --revision 2 --timeout 60s --json\r");
     repl.screen.wait("waiting", |screen| contents(screen).matches("waiting for").count() == 2);
     other.edit(1, Edit::Complete).unwrap();
-    repl.sees("{\"id\": 1, \"title\": \"Buy milk\", \"completed\": true, ");
+    repl.sees("{\"id\":1,\"title\":\"Buy milk\",\"completed\":true,");
     repl.prompt_is("");
     repl.line("history 1 --from 1");
     repl.sees("  COMPLETED       1  Buy milk\n");

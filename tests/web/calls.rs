@@ -7,11 +7,11 @@ use todo::wire::methods;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 
-use crate::edge::{self, Edge};
-use crate::harness::TestServer;
+use crate::app::{self, App};
+use crate::harness::{Calls, TestServer};
 use crate::http::{post, post_with};
 
-/// What a call answers, without times.
+/// Makes a call that succeeds, and returns its answer without times.
 fn call(address: SocketAddr, method: &str, request: Value) -> Value {
     let answer = post(address, method, &request.to_string());
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -32,14 +32,14 @@ fn timeless(mut value: Value) -> Value {
 
 #[test]
 fn every_method_over_json() {
-    let (_server, edge) = edge::start();
+    let (_server, app) = app::start();
     let milk = |fields: Value| {
         let mut task = json!({ "id": 1, "title": "Buy milk" });
         task.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         task
     };
     let of_task_1 = json!({ "taskId": 1 });
-    let story = [
+    let calls = [
         (
             "AddTask",
             json!({ "title": "Buy milk", "requestId": "r1" }),
@@ -47,7 +47,7 @@ fn every_method_over_json() {
         ),
         (
             "GetTask",
-            json!({ "task_id": 1 }), // the proto's own names are understood, too
+            json!({ "task_id": 1 }), // the field name of the proto is accepted, too
             json!({ "task": milk(json!({ "revision": "1" })) }),
         ),
         (
@@ -57,7 +57,7 @@ fn every_method_over_json() {
         ),
         (
             "ReopenTask",
-            json!({ "taskId": 1, "expectedRevision": 2 }), // a number is understood, too
+            json!({ "taskId": 1, "expectedRevision": 2 }), // a number is accepted, too
             json!({ "task": milk(json!({ "revision": "3" })) }),
         ),
         (
@@ -99,69 +99,93 @@ fn every_method_over_json() {
             }),
         ),
     ];
-    for (method, request, expected) in &story {
-        assert_eq!(call(edge.address, method, request.clone()), *expected, "{method}");
+    for (method, request, expected) in &calls {
+        assert_eq!(call(app.address, method, request.clone()), *expected, "{method}");
     }
     for rpc in methods::ALL.iter().filter(|rpc| rpc.is_unary()) {
         let method = rpc.path.rsplit('/').next().unwrap();
-        assert!(story.iter().any(|(told, ..)| *told == method), "{method} is not tested");
+        assert!(calls.iter().any(|(tested, ..)| *tested == method), "{method} is not tested");
     }
 }
 
+/// The mapping allows null for every field and any notation of a whole number.
 #[test]
-fn times_are_as_the_mapping_has_them() {
-    let (_server, edge) = edge::start();
-    let answer = post(edge.address, "AddTask", r#"{"title":"a"}"#);
+fn null_is_absence_and_whole_numbers_have_many_forms() {
+    let (server, app) = app::start();
+    for request in [r#"{"title":"x","requestId":null}"#, r#"{"title":"y"}"#] {
+        assert_eq!(post(app.address, "AddTask", request).status, 200, "{request}");
+    }
+    for (method, request) in [
+        ("GetTask", r#"{"taskId":1.0}"#),
+        ("GetTask", r#"{"taskId":1e0}"#),
+        ("GetTask", r#"{"taskId":"1"}"#),
+        ("CompleteTask", r#"{"taskId":1.0,"requestId":null,"expectedRevision":null}"#),
+        ("GetTasks", r#"{"filter":null,"pageSize":null,"pageToken":null,"atRevision":2.0}"#),
+        ("ListChanges", r#"{"taskId":null,"afterRevision":null,"upToRevision":3.0}"#),
+        ("UpdateTask", r#"{"taskId":2,"title":"z","expectedRevision":"2"}"#),
+    ] {
+        assert_eq!(post(app.address, method, request).status, 200, "{method} {request}");
+    }
+    let fraction = post(app.address, "CompleteTask", r#"{"taskId":1.5}"#);
+    assert_eq!(fraction.error(), (400, "invalid_argument".to_owned()));
+    assert!(fraction.message().contains("expected integer"), "{}", fraction.message());
+    assert_eq!(server.client().titles(), ["x", "z"]);
+}
+
+#[test]
+fn times_are_in_rfc_3339() {
+    let (_server, app) = app::start();
+    let answer = post(app.address, "AddTask", r#"{"title":"a"}"#);
     let created = answer.json()["task"]["createdAt"].as_str().unwrap().to_owned();
     assert!(created.len() >= 20 && created.ends_with('Z') && created.contains('T'), "{created}");
 }
 
 #[test]
-fn each_error_has_its_status_and_says_why() {
+fn each_error_has_its_status_and_a_message() {
     let store = Box::new(MemoryStore::new("test-list"));
     let server = TestServer::with(store, Limits { tasks_max: 2, ..Limits::default() });
-    let edge = Edge::before(&server.address, Default::default());
+    let app = App::serving(&server.address, Default::default());
     for title in ["a", "b"] {
-        call(edge.address, "AddTask", json!({ "title": title }));
+        call(app.address, "AddTask", json!({ "title": title }));
     }
-    call(edge.address, "DeleteTask", json!({ "taskId": 2 }));
+    call(app.address, "DeleteTask", json!({ "taskId": 2 }));
     for (method, request, status, code, why) in [
         ("GetTask", r#"{"taskId":7}"#, 404, "not_found", "Task not found"),
         ("AddTask", r#"{"title":" "}"#, 400, "invalid_argument", "title"),
-        ("AddTask", r#"{"titel":"a"}"#, 400, "invalid_argument", "`titel`"),
-        ("AddTask", r#"{"title":7}"#, 400, "invalid_argument", "AddTask in JSON"),
+        ("AddTask", r#"{"titel":"a"}"#, 400, "invalid_argument", "'titel'"),
+        ("AddTask", r#"{"title":7}"#, 400, "invalid_argument", "todo.AddTaskRequest"),
         ("AddTask", r#"{"title":"a"} x"#, 400, "invalid_argument", "trailing"),
-        ("AddTask", "{'title':'a'}", 400, "invalid_argument", "in JSON"),
-        ("AddTask", r#"{"title":"\ud83d"}"#, 400, "invalid_argument", "in JSON"),
-        ("AddTask", "[]", 400, "invalid_argument", "must be an object"),
-        ("AddTask", "null", 400, "invalid_argument", "must be an object"),
-        ("AddTask", "", 400, "invalid_argument", "in JSON"),
-        ("AddTask", "\u{7f}", 400, "invalid_argument", "in JSON"),
-        ("GetTask", r#"{"taskId":2147483648}"#, 400, "invalid_argument", "in JSON"),
-        ("GetTask", r#"{"taskId":1e400}"#, 400, "invalid_argument", "in JSON"),
-        ("GetTasks", r#"{"filter":"SOME"}"#, 400, "invalid_argument", "`SOME`"),
+        ("AddTask", "{'title':'a'}", 400, "invalid_argument", "invalid JSON for todo."),
+        ("AddTask", r#"{"title":"\ud83d"}"#, 400, "invalid_argument", "invalid JSON for todo."),
+        ("AddTask", "[]", 400, "invalid_argument", "expected a map"),
+        ("AddTask", "null", 400, "invalid_argument", "expected a map"),
+        ("AddTask", "", 400, "invalid_argument", "invalid JSON for todo."),
+        ("AddTask", "\u{7f}", 400, "invalid_argument", "invalid JSON for todo."),
+        ("GetTask", r#"{"taskId":2147483648}"#, 400, "invalid_argument", "invalid JSON for todo."),
+        ("GetTask", r#"{"taskId":1e400}"#, 400, "invalid_argument", "invalid JSON for todo."),
+        ("GetTasks", r#"{"filter":"SOME"}"#, 400, "invalid_argument", "'SOME'"),
         ("GetTasks", r#"{"filter":9}"#, 400, "invalid_argument", "9"),
         ("CompleteTask", r#"{"taskId":1,"expectedRevision":"9"}"#, 409, "aborted", "9"),
         ("CompleteTask", r#"{"taskId":2}"#, 400, "failed_precondition", "deleted"),
         ("AddTask", r#"{"title":"c"}"#, 429, "resource_exhausted", "2"),
         ("ListChanges", r#"{"afterRevision":"99"}"#, 400, "out_of_range", "99"),
         ("WatchTasks", "{}", 501, "unimplemented", "use GET /events"),
-        ("Nothing", "{}", 501, "unimplemented", "no method /todo.TodoService/Nothing"),
+        ("Nothing", "{}", 501, "unimplemented", "unknown method /todo.TodoService/Nothing"),
     ] {
-        let answer = post(edge.address, method, request);
+        let answer = post(app.address, method, request);
         assert_eq!(answer.error(), (status, code.to_owned()), "{method} {request}");
         assert!(answer.message().contains(why), "{method} {request}: {}", answer.message());
     }
     let nested = format!("{}{}", r#"{"a":"#.repeat(5_000), "}".repeat(5_000));
-    assert_eq!(post(edge.address, "AddTask", &nested).error().0, 400);
+    assert_eq!(post(app.address, "AddTask", &nested).error().0, 400);
 }
 
 #[test]
-fn what_is_not_json_by_its_type_is_refused() {
-    let (server, edge) = edge::start();
+fn other_content_types_are_refused() {
+    let (server, app) = app::start();
     let refused = |headers: &[(&str, &str)]| {
         let line = "POST /todo.TodoService/AddTask";
-        crate::http::request(edge.address, line, headers, r#"{"title":"a"}"#)
+        crate::http::request(app.address, line, headers, r#"{"title":"a"}"#)
     };
     for content_type in [
         "text/plain",
@@ -177,7 +201,7 @@ fn what_is_not_json_by_its_type_is_refused() {
     let json = ("Content-Type", "application/json");
     assert_eq!(refused(&[json, ("Content-Encoding", "gzip")]).error().0, 415);
     assert_eq!(refused(&[json, ("Connect-Protocol-Version", "2")]).error().0, 400);
-    assert_eq!(server.client().place().unwrap().unwrap().revision, 0, "nothing was done");
+    assert_eq!(server.client().place().unwrap().unwrap().revision, 0, "nothing was changed");
     for content_type in ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
         assert_eq!(refused(&[("Content-Type", content_type)]).status, 200, "{content_type}");
     }
@@ -185,12 +209,12 @@ fn what_is_not_json_by_its_type_is_refused() {
 }
 
 #[test]
-fn the_caller_says_how_long_a_call_may_take() {
-    // Something that takes calls, and never answers.
+fn the_client_sets_the_timeout() {
+    // Accepts connections, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let edge = Edge::before(&silent.local_addr().unwrap().to_string(), Default::default());
+    let app = App::serving(&silent.local_addr().unwrap().to_string(), Default::default());
     let within =
-        |millis| post_with(edge.address, "GetTasks", "{}", &[("Connect-Timeout-Ms", millis)]);
+        |millis| post_with(app.address, "GetTasks", "{}", &[("Connect-Timeout-Ms", millis)]);
     for millis in ["0", "50"] {
         let answer = within(millis);
         assert_eq!(answer.error(), (504, "deadline_exceeded".to_owned()));
@@ -203,7 +227,7 @@ fn the_caller_says_how_long_a_call_may_take() {
 
 #[test]
 fn hostile_titles_stay_text() {
-    let (server, edge) = edge::start();
+    let (server, app) = app::start();
     for title in [
         "<script>alert(1)</script>",
         "\"><img src=x onerror=alert(1)>",
@@ -224,29 +248,28 @@ fn hostile_titles_stay_text() {
             })
             .collect();
         for request in [request, escaped] {
-            let answer = post(edge.address, "AddTask", &request);
+            let answer = post(app.address, "AddTask", &request);
             assert_eq!(answer.status, 200, "{request} {answer:?}");
             assert_eq!(answer.json()["task"]["title"], title);
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         }
     }
-    let mut events = crate::http::Events::open(edge.address, "any");
+    let mut events = crate::http::Events::open(app.address, "any");
     let (tasks, _) = events.snapshot();
     let shown: Vec<_> = tasks.iter().map(|task| task["title"].as_str().unwrap()).collect();
-    use crate::harness::Calls;
     assert_eq!(shown, server.client().titles());
 }
 
 #[test]
-fn an_answer_that_is_too_large_says_to_ask_for_pages() {
-    let (server, edge) = edge::start();
+fn too_large_an_answer_advises_paging() {
+    let (server, app) = app::start();
     let client = server.client();
     for _ in 0..1_100 {
         client.add(&"\u{1F600}".repeat(1_024)).unwrap();
     }
-    let all = post(edge.address, "GetTasks", "{}");
+    let all = post(app.address, "GetTasks", "{}");
     assert_eq!(all.error(), (429, "resource_exhausted".to_owned()));
     assert!(all.message().contains("pageSize"), "{}", all.message());
-    let page = call(edge.address, "GetTasks", json!({ "pageSize": 1_000 }));
+    let page = call(app.address, "GetTasks", json!({ "pageSize": 1_000 }));
     assert!(page["nextPageToken"].as_str().unwrap().len() > 4);
 }

@@ -11,7 +11,7 @@ use crate::limits::{
     WEB_STALL_TIMEOUT,
 };
 
-/// How much, and how long. `crate::limits` says why.
+/// Limits that tests change. `crate::limits` gives the reason for each default.
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub connections_max: usize,
@@ -19,7 +19,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub stall_timeout: Duration,
-    pub comment_interval: Duration,
+    pub alive_interval: Duration,
     pub silence_max: Duration,
 }
 
@@ -31,36 +31,38 @@ impl Default for Limits {
             header_timeout: WEB_HEADER_TIMEOUT,
             body_timeout: WEB_BODY_TIMEOUT,
             stall_timeout: WEB_STALL_TIMEOUT,
-            comment_interval: WEB_COMMENT_INTERVAL,
+            alive_interval: WEB_COMMENT_INTERVAL,
             silence_max: WATCH_SILENCE_MAX,
         }
     }
 }
 
 /// What all requests share.
-pub struct Edge {
-    /// For calls, on a connection of its own: no stream holds them up.
-    pub caller: Client,
-    /// For streams of events.
-    pub follower: Client,
-    pub calls: Semaphore,
-    pub streams: Arc<Semaphore>,
-    pub limits: Limits,
-    /// Changes once: then streams end.
-    pub stopping: watch::Receiver<bool>,
+pub(crate) struct AppState {
+    /// Makes calls, on a connection of its own that event streams cannot fill.
+    pub(crate) call_client: Client,
+    /// Makes the watches of event streams.
+    pub(crate) watch_client: Client,
+    /// One permit for each call to `todod` under way.
+    pub(crate) calls: Semaphore,
+    /// One permit for each open event stream.
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    /// Becomes true once, when event streams must end.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
-impl Edge {
-    /// Connects nothing yet.
-    pub fn new(
+impl AppState {
+    /// Connects nothing yet. `server`: `HOST:PORT` or `unix:PATH`.
+    pub(crate) fn new(
         server: &str,
         limits: Limits,
         stopping: watch::Receiver<bool>,
-    ) -> Result<Edge, CallError> {
+    ) -> Result<AppState, CallError> {
         let client = || Client::bounded(server, CALL_TIMEOUT_DEFAULT, WEB_MESSAGE_BYTES_MAX);
-        Ok(Edge {
-            caller: lasting(client()?),
-            follower: lasting(client()?),
+        Ok(AppState {
+            call_client: keep_alive(client()?),
+            watch_client: keep_alive(client()?),
             calls: Semaphore::new(WEB_CALLS_MAX),
             streams: Arc::new(Semaphore::new(limits.event_streams_max)),
             limits,
@@ -69,8 +71,8 @@ impl Edge {
     }
 }
 
-/// One of its references is never dropped: see `cli::run`.
-fn lasting(client: Client) -> Client {
+/// Leaks one reference, so that the C core is never shut down: `cli::run` says why.
+fn keep_alive(client: Client) -> Client {
     mem::forget(client.clone());
     client
 }

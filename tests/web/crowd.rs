@@ -1,8 +1,8 @@
-//! Five hundred browsers.
+//! Five hundred event streams.
 
 use std::thread;
 
-use crate::edge;
+use crate::app;
 use crate::http::{Events, post, revision_of};
 
 const BROWSERS: usize = 500;
@@ -11,16 +11,16 @@ const CHANGES: i64 = 200;
 
 #[test]
 fn five_hundred_streams_each_get_every_change_in_order() {
-    let (server, edge) = edge::start();
+    let (server, app) = app::start();
     server.client().add("before").unwrap();
-    let mut browsers: Vec<_> = (0..BROWSERS).map(|_| Events::open(edge.address, "any")).collect();
+    let mut browsers: Vec<_> = (0..BROWSERS).map(|_| Events::open(app.address, "any")).collect();
     for browser in &mut browsers {
         let (tasks, place) = browser.snapshot();
         assert_eq!((tasks.len(), &*place), (1, "test-list:1"));
     }
     for n in 0..CHANGES {
         let json = format!(r#"{{"title":"task {n}"}}"#);
-        assert_eq!(post(edge.address, "AddTask", &json).status, 200);
+        assert_eq!(post(app.address, "AddTask", &json).status, 200);
     }
     thread::scope(|scope| {
         for browsers in browsers.chunks_mut(BROWSERS / READERS) {

@@ -1,4 +1,4 @@
-//! `GET /events`: the list, then what changes, without loss.
+//! `GET /events`: the list, then every change, without loss.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use todo::state::{Limits as ServerLimits, Retention};
 use todo::store::MemoryStore;
 use todo::web::Limits;
 
-use crate::edge::{self, Edge};
+use crate::app::{self, App};
 use crate::harness::{TestServer, until};
 use crate::http::{Connection, Events, get, post, revision_of};
 
 #[test]
-fn first_the_list_then_each_change_with_its_place() {
-    let (server, edge) = edge::start();
+fn the_list_comes_first_and_then_each_change_with_its_position() {
+    let (server, app) = app::start();
     let client = server.client();
     client.add("Buy milk").unwrap();
     client.add("Bread").unwrap();
     client.edit(2, Edit::Delete).unwrap();
-    let mut events = Events::open(edge.address, "any");
+    let mut events = Events::open(app.address, "any");
 
     let reset = events.expect("reset");
     assert_eq!((reset.data, &*reset.last_id), (json!({}), ""));
@@ -34,7 +34,7 @@ fn first_the_list_then_each_change_with_its_place() {
     assert_eq!(synced.data, json!({ "listId": "test-list", "revision": "3" }));
     assert_eq!(synced.last_id, "test-list:3");
 
-    post(edge.address, "CompleteTask", r#"{"taskId":1,"requestId":"r1"}"#);
+    post(app.address, "CompleteTask", r#"{"taskId":1,"requestId":"r1"}"#);
     let completed = events.expect("updates");
     assert_eq!(completed.last_id, "test-list:4");
     let update = &completed.data[0];
@@ -53,21 +53,21 @@ fn first_the_list_then_each_change_with_its_place() {
 }
 
 #[test]
-fn a_browser_that_comes_back_gets_what_it_missed_once_and_in_order() {
-    let (server, edge) = edge::start();
+fn a_browser_that_reconnects_gets_missed_changes_once_and_in_order() {
+    let (server, app) = app::start();
     let client = server.client();
     client.add("first").unwrap();
-    let mut events = Events::open(edge.address, "any");
+    let mut events = Events::open(app.address, "any");
     let (_, mut place) = events.snapshot();
     let mut revision = 1;
-    // It is cut off in a different place each time, in the middle of a burst, too.
+    // Each round cuts the stream at another position, also between batches of one resume.
     for round in 0..20 {
         let missed = round * 17 % 50;
         drop(events);
         for n in 0..missed {
             client.add(&format!("{round} {n}")).unwrap();
         }
-        events = Events::resume(edge.address, "any", &place);
+        events = Events::resume(app.address, "any", &place);
         let goal = revision + missed;
         while revision < goal {
             let event = events.expect("updates");
@@ -78,7 +78,7 @@ fn a_browser_that_comes_back_gets_what_it_missed_once_and_in_order() {
             place = event.last_id;
             assert_eq!(place, format!("test-list:{revision}"));
             if revision % 3 == 0 {
-                events = Events::resume(edge.address, "any", &place);
+                events = Events::resume(app.address, "any", &place);
             }
         }
         let synced = events.expect("synced");
@@ -87,8 +87,8 @@ fn a_browser_that_comes_back_gets_what_it_missed_once_and_in_order() {
 }
 
 #[test]
-fn a_place_that_is_none_starts_anew() {
-    let (server, edge) = edge::start();
+fn an_unusable_event_id_starts_with_a_snapshot() {
+    let (server, app) = app::start();
     server.client().add("a").unwrap();
     for id in [
         "other-list:1",
@@ -100,32 +100,32 @@ fn a_place_that_is_none_starts_anew() {
         ":1",
         "nonsense",
     ] {
-        let (tasks, place) = Events::resume(edge.address, "any", id).snapshot();
+        let (tasks, place) = Events::resume(app.address, "any", id).snapshot();
         assert_eq!((tasks.len(), &*place), (1, "test-list:1"), "{id}");
     }
 }
 
 #[test]
-fn history_that_is_gone_is_told_and_the_list_follows() {
+fn compacted_history_starts_with_a_snapshot() {
     let history = Retention { revisions: 10, revisions_max: 10, ..Retention::default() };
     let limits = ServerLimits { retention: history, ..ServerLimits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("test-list")), limits);
-    let edge = Edge::before(&server.address, Limits::default());
+    let app = App::serving(&server.address, Limits::default());
     let client = server.client();
     for n in 0..500 {
         client.add(&format!("task {n}")).unwrap();
     }
-    until("history is forgotten", || {
-        let listed = post(edge.address, "ListChanges", r#"{"afterRevision":"5"}"#);
+    until("history is compacted", || {
+        let listed = post(app.address, "ListChanges", r#"{"afterRevision":"5"}"#);
         listed.status == 400
     });
-    let (tasks, place) = Events::resume(edge.address, "any", "test-list:5").snapshot();
+    let (tasks, place) = Events::resume(app.address, "any", "test-list:5").snapshot();
     assert_eq!((tasks.len(), &*place), (500, "test-list:500"));
 }
 
 #[test]
-fn a_filter_says_which_tasks() {
-    let (server, edge) = edge::start();
+fn the_filter_selects_tasks() {
+    let (server, app) = app::start();
     let client = server.client();
     for title in ["open", "completed", "deleted"] {
         client.add(title).unwrap();
@@ -139,30 +139,30 @@ fn a_filter_says_which_tasks() {
         ("deleted", &["deleted"]),
         ("any", &["open", "completed", "deleted"]),
     ] {
-        let (tasks, place) = Events::open(edge.address, filter).snapshot();
+        let (tasks, place) = Events::open(app.address, filter).snapshot();
         let shown: Vec<_> = tasks.iter().map(|task| &task["title"]).collect();
         assert_eq!(shown, titles, "{filter}");
         assert_eq!(place, "test-list:5");
     }
-    let mut unsaid = Connection::open(edge.address);
+    let mut unsaid = Connection::open(app.address);
     unsaid.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(unsaid.head().status, 200);
     for query in ["filter=all", "filter=", "filter=ANY"] {
-        let refused = get(edge.address, &format!("/events?{query}"));
+        let refused = get(app.address, &format!("/events?{query}"));
         assert_eq!(refused.error(), (400, "invalid_argument".to_owned()), "{query}");
     }
 }
 
 #[test]
-fn a_large_list_comes_in_events_of_a_thousand_at_most() {
-    let (server, edge) = edge::start();
+fn a_large_list_comes_in_events_of_at_most_a_thousand_tasks() {
+    let (server, app) = app::start();
     let client = server.client();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..400).for_each(|_| drop(client.add("task").unwrap())));
         }
     });
-    let mut events = Events::open(edge.address, "any");
+    let mut events = Events::open(app.address, "any");
     events.expect("reset");
     let mut ids = Vec::new();
     while ids.len() < 3_200 {
@@ -176,41 +176,41 @@ fn a_large_list_comes_in_events_of_a_thousand_at_most() {
 }
 
 #[test]
-fn what_is_silent_is_told_from_what_is_dead() {
-    let limits = Limits { comment_interval: Duration::from_millis(50), ..Limits::default() };
-    let (server, edge) = edge::start_with(limits);
-    let mut events = Events::open(edge.address, "any");
-    events.snapshot();
-    events.comment();
-    events.comment();
-    events.expect("alive");
+fn a_quiet_stream_sends_signs_of_life() {
+    let limits = Limits { alive_interval: Duration::from_millis(50), ..Limits::default() };
+    let (server, app) = app::start_with(limits);
+    let mut events = Events::open(app.address, "any");
+    let (_, place) = events.snapshot();
+    for _ in 0..2 {
+        assert_eq!(events.expect("alive").last_id, place, "the position stays");
+    }
     server.client().add("a").unwrap();
     assert_eq!(events.expect("updates").last_id, "test-list:1");
 }
 
 #[test]
-fn the_end_of_the_edge_is_the_end_of_its_streams() {
-    let (server, edge) = edge::start();
-    let mut events = Events::open(edge.address, "any");
+fn shutdown_ends_streams_and_a_browser_resumes_elsewhere() {
+    let (server, app) = app::start();
+    let mut events = Events::open(app.address, "any");
     let (_, place) = events.snapshot();
-    edge.stop();
+    app.stop();
     assert_eq!(events.next(), None);
-    server.client().add("meanwhile").unwrap();
-    // The browser asks again by itself, and goes on.
-    let edge = Edge::before(&server.address, Limits::default());
-    let mut events = Events::resume(edge.address, "any", &place);
-    assert_eq!(events.expect("updates").data[0]["task"]["title"], "meanwhile");
+    server.client().add("missed").unwrap();
+    // The browser reconnects by itself, and continues at its position.
+    let app = App::serving(&server.address, Limits::default());
+    let mut events = Events::resume(app.address, "any", &place);
+    assert_eq!(events.expect("updates").data[0]["task"]["title"], "missed");
 }
 
 #[test]
-fn a_browser_that_leaves_takes_its_watch_along() {
+fn a_browser_that_leaves_ends_its_watch() {
     let store = Box::new(MemoryStore::new("test-list"));
     let server =
         TestServer::with(store, ServerLimits { watchers_max: 1, ..ServerLimits::default() });
-    let edge = Edge::before(&server.address, Limits::default());
+    let app = App::serving(&server.address, Limits::default());
     for _ in 0..20 {
-        let mut events = Events::open(edge.address, "any");
-        // One that came before may not be gone yet: then it is said, and tried again.
+        let mut events = Events::open(app.address, "any");
+        // The watch before may not have ended yet: then todo-web says so and tries again.
         let first = events.next().unwrap();
         let first = if first.name == "offline" { events.next().unwrap() } else { first };
         assert_eq!(first.name, "reset");

@@ -1,28 +1,30 @@
-//! `todo-web` as a program, `todo web`, and what the README shows.
+//! `todo-web` as a program, `todo web`, and the examples of docs/http.md.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, iter};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemon::Daemon;
 use crate::harness::{TestServer, until};
-use crate::http::{Connection, Events, get, post, request};
+use crate::http::{Connection, Events, get, post, post_with, request};
 
 struct WebProgram {
     child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The first address that it prints.
     address: SocketAddr,
 }
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_todo-web"));
     command.args(args).stdin(Stdio::null());
-    for name in ["TODO_SERVER", "TODO_WEB_LISTEN", "TODO_WEB_ALLOW_HOST"] {
+    for name in ["TODO_SERVER", "TODO_WEB_LISTEN", "TODO_WEB_ALLOW_HOST", "RUST_LOG"] {
         command.env_remove(name);
     }
     command
@@ -31,18 +33,30 @@ fn command(args: &[&str]) -> Command {
 impl WebProgram {
     fn start(mut command: Command) -> WebProgram {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://").expect(&line);
-        WebProgram { child, address: address.parse().unwrap() }
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let address = next_address(&mut stdout).unwrap();
+        WebProgram { child, stdout, address }
     }
 
-    /// Asks it to end. Returns its exit code, and how long it took.
+    /// Ends it, and returns the other addresses that it printed.
+    fn other_addresses(&mut self) -> Vec<SocketAddr> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        iter::from_fn(|| next_address(&mut self.stdout)).collect()
+    }
+
+    /// Ends it with a signal. Returns its exit code, and how long that took.
     fn end(mut self, signal: Signal) -> (Option<i32>, Duration) {
         let started = Instant::now();
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         (self.child.wait().unwrap().code(), started.elapsed())
     }
+}
+
+fn next_address(stdout: &mut impl BufRead) -> Option<SocketAddr> {
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let address = line.strip_suffix('\n')?.strip_prefix("listening on http://").expect(&line);
+    Some(address.parse().expect(&line))
 }
 
 impl Drop for WebProgram {
@@ -53,7 +67,7 @@ impl Drop for WebProgram {
 }
 
 #[test]
-fn it_ends_in_order_within_five_seconds_whatever_is_open() {
+fn signals_shut_it_down_within_five_seconds() {
     let server = TestServer::start();
     for signal in [Signal::TERM, Signal::INT] {
         let web =
@@ -71,12 +85,12 @@ fn it_ends_in_order_within_five_seconds_whatever_is_open() {
         let (code, took) = web.end(signal);
         assert_eq!(code, Some(0));
         assert!(took < Duration::from_secs(5), "{took:?}");
-        assert_eq!(events.next(), None, "its stream has an end, not a break");
+        assert_eq!(events.next(), None, "the stream ends with its last chunk");
     }
 }
 
 #[test]
-fn options_and_environment_say_the_same() {
+fn options_and_environment_are_equal() {
     let server = TestServer::start();
     let by_options = command(&[
         "--listen",
@@ -102,6 +116,49 @@ fn options_and_environment_say_the_same() {
     }
 }
 
+/// No browser may use `http://0.0.0.0:8080`, which an earlier version printed: its Host header
+/// is refused.
+#[test]
+fn every_printed_address_opens_the_page() {
+    for (listen, loopback) in
+        [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]"), ("[::ffff:0.0.0.0]:0", "127.0.0.1")]
+    {
+        if TcpListener::bind(format!("{loopback}:0")).is_err() {
+            eprintln!("skipped {listen}: this machine has no {loopback}");
+            continue;
+        }
+        let mut first = WebProgram::start(command(&["--listen", listen]));
+        let port = first.address.port();
+        assert_eq!(first.address.to_string(), format!("{loopback}:{port}"));
+        // The program ends to end its output: another one answers for the same addresses.
+        let mut addresses = vec![first.address];
+        addresses.extend(first.other_addresses());
+        drop(first);
+        assert!(addresses.len() <= 2, "{addresses:?}");
+        let second = WebProgram::start(command(&["--listen", listen]));
+        for mut address in addresses {
+            address.set_port(second.address.port());
+            assert_eq!(get(address, "/").status, 200, "{address}");
+            let origin = format!("http://{address}");
+            let headers = [("Origin", &*origin)];
+            let called = post_with(address, "Nothing", "{}", &headers);
+            assert_eq!(called.error().0, 501, "{address} passes the access guard");
+        }
+        let host = [("Host", listen)];
+        assert_eq!(request(second.address, "GET /", &host, "").status, 403);
+    }
+}
+
+/// Logs and messages go to stderr, which may be full or closed.
+#[test]
+fn a_full_disk_behind_stderr_does_not_change_the_exit_code() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let status = command(&["--listen", &taken]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1), "{status}");
+}
+
 fn refused(args: &[&str]) -> (Option<i32>, String) {
     let out = command(args).output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap(), "");
@@ -109,7 +166,7 @@ fn refused(args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_said() {
+fn start_errors_say_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let (code, why) = refused(&["--listen", &taken]);
@@ -129,18 +186,18 @@ fn what_keeps_it_from_starting_is_said() {
 }
 
 #[test]
-fn it_takes_what_open_files_allow_and_says_nothing_else_on_stdout() {
+fn connections_are_limited_by_open_files() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 110; exec \"$0\" --listen 127.0.0.1:0"]);
     limited.arg(env!("CARGO_BIN_EXE_todo-web")).stdin(Stdio::null());
     let web = WebProgram::start(limited);
-    // 100 are kept for other things.
+    // It keeps 100 for other files.
     let _idle: Vec<_> = (0..10).map(|_| Connection::open(web.address)).collect();
     let turned_away = Connection::open(web.address).rest();
     assert!(turned_away.starts_with("HTTP/1.1 503 "), "{turned_away}");
 }
 
-/// `todo web`, with what is in `path` as the only programs.
+/// Runs `todo web` where `path` holds the only programs.
 fn todo_web(url: &str, path: &Path, desktop: bool, args: &[&str]) -> Output {
     let mut todo = Command::new(env!("CARGO_BIN_EXE_todo"));
     todo.arg("web").args(args).env("TODO_WEB", url).env("PATH", path).stdin(Stdio::null());
@@ -152,7 +209,7 @@ fn todo_web(url: &str, path: &Path, desktop: bool, args: &[&str]) -> Output {
 }
 
 #[test]
-fn todo_web_opens_the_page_or_says_how_to_start_it() {
+fn todo_web_opens_the_page_or_advises_how_to_start_it() {
     let server = TestServer::start();
     let web = WebProgram::start(command(&["--listen", "127.0.0.1:0", "--server", &server.address]));
     let url = format!("http://{}", web.address);
@@ -160,10 +217,10 @@ fn todo_web_opens_the_page_or_says_how_to_start_it() {
     let printed =
         |out: &Output| (out.status.code(), String::from_utf8(out.stdout.clone()).unwrap());
 
-    // No browser, and no desktop: the address.
+    // A desktop without a browser, and no desktop.
     assert_eq!(printed(&todo_web(&url, dir.path(), true, &[])), (Some(0), format!("{url}\n")));
     let json = todo_web("http://127.0.0.1:1", dir.path(), false, &["--json", "--url", &url]);
-    assert_eq!(printed(&json), (Some(0), format!("{{\"url\": \"{url}\"}}\n")));
+    assert_eq!(printed(&json), (Some(0), format!("{{\"url\":\"{url}\"}}\n")));
 
     let opened = dir.path().join("opened");
     let xdg_open = dir.path().join("xdg-open");
@@ -174,7 +231,7 @@ fn todo_web_opens_the_page_or_says_how_to_start_it() {
     .unwrap();
     fs::set_permissions(&xdg_open, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(printed(&todo_web(&url, dir.path(), true, &[])).0, Some(0));
-    until("it is opened", || opened.exists());
+    until("the browser is started", || opened.exists());
     assert_eq!(fs::read_to_string(&opened).unwrap(), url);
     fs::remove_file(&opened).unwrap();
 
@@ -188,43 +245,43 @@ fn todo_web_opens_the_page_or_says_how_to_start_it() {
 }
 
 #[test]
-fn the_readmes_examples_do_what_they_show() {
+fn the_examples_of_the_reference_work() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     let web = WebProgram::start(command(&["--listen", "127.0.0.1:0", "--server", &daemon.address]));
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/http.md");
+    let reference = fs::read_to_string(reference).unwrap();
     let mut examples = 0;
-    let mut lines = readme.lines();
+    let mut lines = reference.lines();
     while let Some(line) = lines.next() {
         let Some(curl) = line.strip_prefix("$ curl ") else { continue };
         let curl = curl.replace("127.0.0.1:8080", &web.address.to_string());
         let shown: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-        // A stream has no end of its own.
+        // A stream does not end by itself.
         let run = format!("curl -sS --max-time 2 {curl}");
         let out = Command::new("sh").args(["-c", &run]).output().unwrap();
-        let said = String::from_utf8(out.stdout).unwrap();
-        let said: Vec<_> = said.trim_end().lines().map(timeless).collect();
+        let output = String::from_utf8(out.stdout).unwrap();
+        let output: Vec<_> =
+            output.trim_end().lines().map(|line| timeless(line.trim_end())).collect();
         let shown: Vec<_> = shown.into_iter().map(timeless).collect();
-        assert_eq!(said, shown, "{curl}");
+        assert_eq!(output, shown, "{curl}");
         examples += 1;
     }
-    assert_eq!(examples, 3, "of them there are so many");
+    assert_eq!(examples, 3, "the reference has more or fewer");
     assert_eq!(get(web.address, "/").status, 200);
 }
 
-/// What differs from run to run: times, and the list's id.
+/// Replaces what differs between runs: times, and the list's id.
 fn timeless(line: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for word in line.split(' ') {
-        let is_time = word.contains("20") && word.matches(':').count() >= 2;
-        let is_random = word.split([':', '"', ',', '}']).any(|part| part.len() == 32);
-        // An id may look like a time.
-        words.push(match (is_random, is_time) {
-            (true, _) => "ID".to_owned(),
-            (false, true) => "TIME".to_owned(),
-            (false, false) => word.to_owned(),
-        });
+    let mut parts: Vec<&str> = line.split('"').collect();
+    for part in &mut parts {
+        let is_time = part.starts_with("20") && part.ends_with('Z');
+        // Checked first: an id may begin like a time.
+        *part = match part.split(':').any(|word| word.trim().len() == 32) {
+            true => "ID",
+            false if is_time => "TIME",
+            false => part,
+        };
     }
-    words.join(" ")
+    parts.join("\"")
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: what a browser would hide from a test is seen here.
+//! HTTP/1.1 by hand, so that tests see what a browser would hide.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::DEADLINE;
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -26,7 +26,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The status and the code of an error.
+    /// The status and the code of an error response.
     pub fn error(&self) -> (u16, String) {
         let code = self.json()["code"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned();
         (self.status, code)
@@ -37,7 +37,7 @@ impl Answer {
     }
 }
 
-/// A connection, with what came on it and was not read yet.
+/// A connection with its unread input.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -55,7 +55,7 @@ impl Connection {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
-    /// The status line and the headers of an answer.
+    /// Reads the status line and the headers of a response.
     pub fn head(&mut self) -> Answer {
         let status = self.line();
         let (version, status) = status.split_once(' ').unwrap_or_else(|| panic!("{status:?}"));
@@ -72,7 +72,7 @@ impl Connection {
         }
     }
 
-    /// A whole answer that has a length.
+    /// Reads a whole response that has a Content-Length.
     pub fn answer(&mut self) -> Answer {
         let mut answer = self.head();
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
@@ -82,11 +82,11 @@ impl Connection {
         answer
     }
 
-    /// Waits for the other side to close, and returns what it said before that.
+    /// Waits for the other side to close, and returns what it sent before.
     pub fn rest(mut self) -> String {
         let mut rest = Vec::new();
         if let Err(e) = self.0.read_to_end(&mut rest) {
-            // A close with something unread is a reset.
+            // Closing a socket with unread input resets the connection.
             assert_eq!(e.kind(), ErrorKind::ConnectionReset, "{e}");
         }
         String::from_utf8_lossy(&rest).into_owned()
@@ -99,8 +99,8 @@ impl Connection {
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// The next piece of a body without a length; `None` at its end, which is said.
-    fn chunk(&mut self) -> Option<String> {
+    /// Reads the next chunk of a chunked body; `None` at its end.
+    pub fn chunk(&mut self) -> Option<String> {
         let line = self.line();
         let size = usize::from_str_radix(&line, 16).expect("an end, not a break");
         let mut chunk = vec![0; size];
@@ -138,7 +138,7 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, &format!("GET {path}"), &[], "")
 }
 
-/// A call of a method.
+/// Calls a method.
 pub fn post(address: SocketAddr, method: &str, json: &str) -> Answer {
     post_with(address, method, json, &[])
 }
@@ -153,10 +153,10 @@ pub fn post_with(
     request(address, &format!("POST /todo.TodoService/{method}"), &headers, json)
 }
 
-/// An event, as a browser would hand it to the page.
+/// An event as a browser dispatches it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// As it is after this event: the browser keeps it.
+    /// The last event id after this event, which the browser keeps.
     pub last_id: String,
     pub name: String,
     pub data: Value,
@@ -167,7 +167,6 @@ pub struct Events {
     connection: Connection,
     unread: VecDeque<String>,
     last_id: String,
-    comments: usize,
 }
 
 impl Events {
@@ -175,7 +174,7 @@ impl Events {
         Events::over(Connection::open(address), address, filter, "")
     }
 
-    /// As a browser that was there before.
+    /// Reconnects with the last event id of an earlier stream.
     pub fn resume(address: SocketAddr, filter: &str, last_id: &str) -> Events {
         Events::over(Connection::open(address), address, filter, last_id)
     }
@@ -193,7 +192,7 @@ impl Events {
         assert_eq!(head.status, 200, "{head:?}");
         assert_eq!(head.header("content-type"), Some("text/event-stream"));
         let last_id = last_id.to_owned();
-        Events { connection, unread: VecDeque::new(), last_id, comments: 0 }
+        Events { connection, unread: VecDeque::new(), last_id }
     }
 
     /// The next event; `None` at the end of the stream.
@@ -206,7 +205,6 @@ impl Events {
                 ("data", value) => data += value.trim_start(),
                 ("id", value) => self.last_id = value.trim_start().to_owned(),
                 ("retry", value) => assert!(value.trim_start().parse::<u32>().is_ok(), "{line}"),
-                ("", _) if line.starts_with(':') => {}
                 ("", _) if data.is_empty() => name.clear(),
                 ("", _) => {
                     let data = serde_json::from_str(&data).expect(&data);
@@ -217,7 +215,7 @@ impl Events {
         }
     }
 
-    /// The next event, which must be this one. Signs of life count only if asked for.
+    /// Reads the next event, which must have this name. Skips signs of life, unless this is one.
     pub fn expect(&mut self, name: &str) -> Event {
         let event = self.next().unwrap_or_else(|| panic!("the stream ended before {name}"));
         if event.name == "alive" && name != "alive" {
@@ -227,7 +225,7 @@ impl Events {
         event
     }
 
-    /// The updates up to and with this revision, each with the id of its event.
+    /// Reads updates up to this revision, each with the id of its event.
     pub fn updates_to(&mut self, revision: i64) -> Vec<(Value, String)> {
         let mut updates = Vec::new();
         loop {
@@ -241,10 +239,10 @@ impl Events {
         }
     }
 
-    /// A snapshot, to `synced`. Returns its tasks, and the place after it.
+    /// Reads a snapshot up to `synced`. Returns its tasks and the position after it.
     pub fn snapshot(&mut self) -> (Vec<Value>, String) {
         let reset = self.expect("reset");
-        assert_eq!(reset.last_id, "", "cut off in a snapshot, a browser starts anew");
+        assert_eq!(reset.last_id, "", "a browser that is cut off in a snapshot starts anew");
         let mut tasks = Vec::new();
         loop {
             let event = self.next().unwrap();
@@ -259,27 +257,17 @@ impl Events {
         }
     }
 
-    /// Waits for the next comment.
-    pub fn comment(&mut self) {
-        let before = self.comments;
-        while self.comments == before {
-            self.line().unwrap();
-        }
-    }
-
     fn line(&mut self) -> Option<String> {
         while self.unread.is_empty() {
             let chunk = self.connection.chunk()?;
             assert!(chunk.ends_with('\n'), "an event comes in one piece: {chunk}");
             self.unread.extend(chunk.lines().map(str::to_owned));
         }
-        let line = self.unread.pop_front();
-        self.comments += usize::from(line.as_ref().is_some_and(|line| line.starts_with(':')));
-        line
+        self.unread.pop_front()
     }
 }
 
-/// 64-bit numbers are strings in the mapping.
+/// The mapping writes 64-bit numbers as strings.
 pub fn revision_of(update: &Value) -> i64 {
     update["revision"].as_str().unwrap_or_else(|| panic!("{update}")).parse().unwrap()
 }

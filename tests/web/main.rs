@@ -1,19 +1,25 @@
-//! `todo-web` from outside: HTTP/1.1 as it is on the wire, against a real `todod`.
+//! `todo-web` from outside: HTTP/1.1 on the wire, in front of a real `todod`.
 
 #![allow(clippy::unwrap_used)]
 
+mod access_guard;
+mod app;
 mod away;
 mod calls;
 mod crowd;
 #[path = "../cli/daemon.rs"]
 mod daemon;
-mod edge;
 mod events;
 mod files;
-mod guard;
+
 #[allow(dead_code)] // the system tests use the rest of it
 #[path = "../system/harness.rs"]
 mod harness;
 mod http;
 mod limits;
 mod program;
+#[allow(dead_code)] // the CLI's tests use the rest of it
+#[path = "../cli/told_server.rs"]
+mod told_server;
+
+use harness::DEADLINE;

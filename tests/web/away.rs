@@ -1,4 +1,4 @@
-//! `todod` goes away, in every way that it can.
+//! `todod` becomes unreachable, in every way that it can.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -7,23 +7,24 @@ use std::time::Duration;
 
 use todo::web::Limits;
 
+use crate::app::App;
 use crate::daemon::Daemon;
-use crate::edge::Edge;
 use crate::harness::{client, until};
 use crate::http::{Events, post, revision_of};
+use crate::told_server::{ToldServer, task};
 
 #[test]
-fn nothing_is_lost_over_kill_9_and_the_stream_stays_open() {
+fn kill_9_loses_nothing_and_the_stream_stays_open() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(dir.path());
-    let edge = Edge::before(&daemon.address, Limits::default());
-    let mut events = Events::open(edge.address, "any");
+    let app = App::serving(&daemon.address, Limits::default());
+    let mut events = Events::open(app.address, "any");
     events.snapshot();
     let mut revision = 0;
     for round in 0..5 {
         for n in 0..20 {
             let json = format!(r#"{{"title":"{round} {n}"}}"#);
-            let added = post(edge.address, "AddTask", &json);
+            let added = post(app.address, "AddTask", &json);
             assert_eq!(added.status, 200, "{added:?}");
         }
         let address = daemon.address.clone();
@@ -39,14 +40,14 @@ fn nothing_is_lost_over_kill_9_and_the_stream_stays_open() {
         assert_eq!(event.name, "offline");
         let why = event.data["message"].as_str().unwrap();
         assert!(why.starts_with("cannot reach unix:"), "{why}");
-        let refused = post(edge.address, "GetTasks", "{}");
+        let refused = post(app.address, "GetTasks", "{}");
         assert_eq!(refused.error(), (503, "unavailable".to_owned()));
         assert!(refused.message().starts_with("cannot reach unix:"), "{}", refused.message());
 
         daemon = Daemon::start(dir.path());
         assert_eq!(daemon.address, address);
-        // Made while the edge may not have noticed yet.
-        client(&daemon.address).add("meanwhile").unwrap();
+        // Made while todo-web may not have noticed yet.
+        client(&daemon.address).add("early").unwrap();
         let goal = (round + 1) * 21;
         let mut is_live = false;
         while revision < goal || !is_live {
@@ -57,20 +58,20 @@ fn nothing_is_lost_over_kill_9_and_the_stream_stays_open() {
                     assert_eq!(revision_of(update), revision);
                 }
             } else {
-                assert_eq!(event.name, "synced", "said to be offline once");
+                assert_eq!(event.name, "synced", "offline is reported once");
                 is_live = true;
             }
         }
-        until("calls are answered again", || post(edge.address, "GetTasks", "{}").status == 200);
+        until("calls are answered again", || post(app.address, "GetTasks", "{}").status == 200);
     }
 }
 
 #[test]
-fn a_page_that_is_opened_while_todod_is_away_fills_when_it_comes() {
+fn a_stream_opened_before_todod_starts_gets_the_list_later() {
     let dir = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", dir.path().join("todo.sock").display());
-    let edge = Edge::before(&address, Limits::default());
-    let mut events = Events::open(edge.address, "any");
+    let app = App::serving(&address, Limits::default());
+    let mut events = Events::open(app.address, "any");
     let offline = events.expect("offline");
     assert_eq!(offline.last_id, "");
     let daemon = Daemon::start(dir.path());
@@ -81,12 +82,12 @@ fn a_page_that_is_opened_while_todod_is_away_fills_when_it_comes() {
 }
 
 #[test]
-fn another_list_in_its_place_is_told() {
+fn another_list_at_the_same_address_starts_with_a_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
-    let edge = Edge::before(&daemon.address, Limits::default());
+    let app = App::serving(&daemon.address, Limits::default());
     client(&daemon.address).add("old").unwrap();
-    let mut events = Events::open(edge.address, "any");
+    let mut events = Events::open(app.address, "any");
     let (_, place) = events.snapshot();
     daemon.kill();
     events.expect("offline");
@@ -99,7 +100,30 @@ fn another_list_in_its_place_is_told() {
     assert!(other.ends_with(":0") && other != place, "{other}");
 }
 
-/// Takes connections and what is sent, and says nothing.
+/// An update that has no JSON form must not be skipped: the changes after it would reach the
+/// browser, and it would be lost silently.
+#[test]
+fn an_update_without_json_form_ends_the_stream_before_it() {
+    let server = ToldServer::start();
+    let app = App::serving(&server.address, Limits::default());
+    let mut events = Events::open(app.address, "any");
+    let mut watch = server.watch();
+    watch.send("RESET", 0, None);
+    watch.send("SYNCED", 4, None);
+    let (_, position) = events.snapshot();
+    let mut task = task(1, "year 292277026596");
+    task.created_at.mut_or_insert_default().seconds = i64::MAX;
+    watch.send("UPDATED", 5, Some(task));
+    let offline = events.expect("offline");
+    assert_eq!((&*position, &*offline.last_id), ("l:4", "l:4"));
+    let why = offline.data["message"].as_str().unwrap();
+    assert!(why.contains("timestamp out of range"), "{why}");
+    assert_eq!(events.next(), None);
+    let _again = Events::resume(app.address, "any", &offline.last_id);
+    assert_eq!(server.watch().request.after_revision, Some(4));
+}
+
+/// Accepts connections and reads from them, but sends nothing.
 fn silent() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -113,10 +137,10 @@ fn silent() -> String {
 }
 
 #[test]
-fn a_server_that_says_nothing_counts_as_lost() {
+fn a_silent_server_counts_as_unreachable() {
     let limits = Limits { silence_max: Duration::from_millis(300), ..Limits::default() };
-    let edge = Edge::before(&silent(), limits);
-    let mut events = Events::open(edge.address, "any");
+    let app = App::serving(&silent(), limits);
+    let mut events = Events::open(app.address, "any");
     let why = events.expect("offline").data["message"].as_str().unwrap().to_owned();
     assert!(why.contains("said nothing for 300ms") || why.contains("cannot reach"), "{why}");
 }

@@ -1,4 +1,4 @@
-//! An edge in this process, before a server of its own.
+//! `todo-web` in this process, as a client of a server of its own.
 
 use std::net::SocketAddr;
 
@@ -6,14 +6,14 @@ use todo::web::{Config, Limits, Web};
 
 use crate::harness::TestServer;
 
-pub struct Edge {
+pub struct App {
     web: Option<Web>,
     pub address: SocketAddr,
 }
 
-impl Edge {
-    /// Before whatever is, or is not, at `server`.
-    pub fn before(server: &str, limits: Limits) -> Edge {
+impl App {
+    /// Serves the list of the server at this address, which need not exist.
+    pub fn serving(server: &str, limits: Limits) -> App {
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             server: server.to_owned(),
@@ -22,7 +22,7 @@ impl Edge {
         };
         let web = Web::start(config).unwrap();
         let address = web.address();
-        Edge { web: Some(web), address }
+        App { web: Some(web), address }
     }
 
     pub fn stop(mut self) {
@@ -30,7 +30,7 @@ impl Edge {
     }
 }
 
-impl Drop for Edge {
+impl Drop for App {
     fn drop(&mut self) {
         if let Some(web) = self.web.take() {
             web.shutdown();
@@ -38,12 +38,12 @@ impl Drop for Edge {
     }
 }
 
-pub fn start() -> (TestServer, Edge) {
+pub fn start() -> (TestServer, App) {
     start_with(Limits::default())
 }
 
-pub fn start_with(limits: Limits) -> (TestServer, Edge) {
+pub fn start_with(limits: Limits) -> (TestServer, App) {
     let server = TestServer::start();
-    let edge = Edge::before(&server.address, limits);
-    (server, edge)
+    let app = App::serving(&server.address, limits);
+    (server, app)
 }
