@@ -360,11 +360,11 @@ impl State {
             let due = self.compaction.due(head, (self.hooks.clock)());
             let compacted = match self.store.compact(&due) {
                 Ok(compacted) => compacted,
-                Err(why) if matches!(why.kind, StoreErrorKind::NoSpace | StoreErrorKind::Busy) => {
+                Err(why) if why.kind == StoreErrorKind::Failed => return Err(why.into()),
+                Err(why) => {
                     log::warn!("history is not compacted for now: {why}");
                     self.compaction.compacted()
                 }
-                Err(why) => return Err(why.into()),
             };
             self.compaction.advanced(compacted, head, now);
             if self.compaction.next().is_none_or(|next| next > now) {
