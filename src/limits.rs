@@ -195,6 +195,8 @@ pub const WATCH_BURST_MAX: usize = 1_000;
 pub const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// and at most.
 pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Calls of `todo add -` in flight, at most: enough to hide the time that one takes.
+pub const PIPELINED_CALLS_MAX: usize = 64;
 /// A client probes a connection without traffic after this long.
 pub const CLIENT_KEEPALIVE_TIME: Duration = Duration::from_secs(6 * 60);
 /// A client waits this long before it connects again, at first,
@@ -240,12 +242,16 @@ pub const WEB_ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long `todo web` waits for an answer.
 pub const WEB_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Symbolic links to follow from the name of a state file: as many as Linux follows.
+pub const SYMLINKS_MAX: usize = 40;
 /// Bytes of a line that `todo` reads from a pipe, at most.
 pub const INPUT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Tasks that the REPL offers for completion: the newest.
 pub const COMPLETION_TASKS_MAX: usize = 10_000;
-/// Ids that completion offers at a time: they fit a screen.
-pub const COMPLETION_IDS_MAX: usize = 40;
+/// Candidates that completion shows, at most, if they fit the screen.
+pub const COMPLETION_CANDIDATES_MAX: usize = 40;
+/// In the REPL, Escape is a key of its own if nothing follows within this time.
+pub const ESCAPE_TIMEOUT_MS: u16 = 500;
 /// Announcements that wait for the REPL's prompt.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
 /// Lines that the REPL's history keeps.
@@ -255,6 +261,7 @@ pub const HISTORY_LINES_MAX: usize = 1_000;
 const _: () =
     assert!(REQUESTS_UNCOUNTED + (CALLS_PER_CONNECTION_MAX as usize) < REQUESTS_WAITING_MAX);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
+const _: () = assert!(PIPELINED_CALLS_MAX < CALLS_PER_CONNECTION_MAX as usize);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Deleting old idempotency records keeps up with full batches.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX);

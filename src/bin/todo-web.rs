@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use todo::cli::program;
 use todo::client::DEFAULT_SERVER;
 use todo::web::{Config, HostName, Limits, Web};
 
@@ -36,19 +37,16 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    // The gRPC core logs at info level what concerns nobody.
-    let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todo_web=info");
-    env_logger::Builder::from_env(ours).init();
+    let args: Args = match program::parse() {
+        Ok(args) => args,
+        Err(exit_code) => return exit_code,
+    };
+    // The gRPC core logs warnings and errors only.
+    program::start_log("warn,todo=info,todo_web=info");
     grpcio::redirect_log();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through the log, which RUST_LOG may silence. Not `eprintln!`, which
-            // panics if stderr is full or closed.
-            let _ = writeln!(io::stderr(), "todo-web: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => program::fail("todo-web", format_args!("{error:#}")),
     }
 }
 

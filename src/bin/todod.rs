@@ -15,6 +15,7 @@ use jiff::{Span, SpanRelativeTo};
 use mimalloc::MiMalloc;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use todo::cli::program;
 use todo::limits::{
     CHANGE_LOG_CHANGES_MAX, HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, QUEUE_LIMIT,
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
@@ -110,22 +111,21 @@ fn trash_age(text: &str) -> Result<TrashAge, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match program::parse() {
+        Ok(args) => args,
+        Err(exit_code) => return exit_code,
+    };
     if args.history_revisions > args.history_revisions_max {
         let why = "--history-revisions is more than --history-revisions-max: make it less";
-        Args::command().error(ErrorKind::ValueValidation, why).exit();
+        let error = Args::command().error(ErrorKind::ValueValidation, why);
+        return program::explain("todod", &error);
     }
-    // Of the gRPC core only what is wrong.
-    let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todod=info");
-    env_logger::Builder::from_env(ours).init();
+    // The gRPC core logs warnings and errors only.
+    program::start_log("warn,todo=info,todod=info");
     grpcio::redirect_log();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through the log, which RUST_LOG may silence.
-            eprintln!("todod: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => program::fail("todod", format_args!("{error:#}")),
     }
 }
 

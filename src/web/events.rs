@@ -2,7 +2,7 @@
 //! `todod`, which sends as fast as the browser reads, and resumes.
 
 use std::convert::Infallible;
-use std::mem;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use futures_util::stream::{iter, poll_fn};
+use futures_util::stream::{self, poll_fn};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{sleep, timeout};
 
 use super::app_state::AppState;
 use super::error::Error;
-use crate::client::{Backoff, CallError, Code, Follower, Mark, Place};
+use crate::client::{
+    CallError, Code, Position, Timer, UpdateKind, WatchEvent, WatchOptions, WatchStart, WatchStream,
+};
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
 use crate::wire::compact_json;
 use crate::wire::proto::{Filter, TaskUpdate};
@@ -41,17 +42,24 @@ pub(crate) async fn events(
     let filter = filter(request.uri().query().unwrap_or_default())?;
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         let full = offline("too many open event streams: trying again").retry(WEB_RETRY_FULL);
-        return Ok((UNBUFFERED, Sse::new(iter([Ok::<_, Infallible>(full)]))).into_response());
+        return Ok((UNBUFFERED, Sse::new(stream::iter([Ok::<_, Infallible>(full)]))).into_response());
     };
     let (sender, mut batches) = mpsc::channel(PENDING_BATCHES_MAX);
-    let watch = app.watch_client.follow(filter, last_event_id(request.headers()));
+    let start = match last_event_id(request.headers()) {
+        Some(position) => WatchStart::After { position, or_snapshot: true },
+        None => WatchStart::Snapshot,
+    };
+    // `todod` sends PROGRESS at least, so a long silence means that the connection is lost.
+    let silence_max = app.limits.silence_max;
+    let options = WatchOptions { filter, start, reconnect: true, silence_max, ..Default::default() };
+    let watch = app.watch_client.watch_stream(options, TokioTimer);
     // Scripts do not see comments, so the sign of life is an event.
     let alive = KeepAlive::new()
         .interval(app.limits.alive_interval)
         .event(Event::default().event("alive").data("{}"));
     tokio::spawn(EventStream { watch, app, sender }.run(permit));
     let events = poll_fn(move |context| batches.poll_recv(context))
-        .flat_map(|batch: Vec<Event>| iter(batch.into_iter().map(Ok::<_, Infallible>)));
+        .flat_map(|batch: Vec<Event>| stream::iter(batch.into_iter().map(Ok::<_, Infallible>)));
     Ok((UNBUFFERED, Sse::new(events).keep_alive(alive)).into_response())
 }
 
@@ -74,16 +82,16 @@ fn filter(query: &str) -> Result<Filter, Error> {
 
 /// Returns the position at which the browser's last stream ended. An id of another form
 /// counts as none, and the stream starts with a snapshot.
-fn last_event_id(headers: &HeaderMap) -> Option<Place> {
+fn last_event_id(headers: &HeaderMap) -> Option<Position> {
     let (list_id, revision) = headers.get("last-event-id")?.to_str().ok()?.rsplit_once(':')?;
     let revision = revision.parse().ok().filter(|revision| *revision >= 0)?;
     let list_id = Some(list_id.to_owned()).filter(|list_id| !list_id.is_empty())?;
-    Some(Place { list_id, revision })
+    Some(Position { list_id, revision })
 }
 
 /// The task that keeps one browser up to date.
 struct EventStream {
-    watch: Follower,
+    watch: WatchStream<TokioTimer>,
     app: Arc<AppState>,
     sender: mpsc::Sender<Vec<Event>>,
 }
@@ -106,16 +114,16 @@ impl EventStream {
     async fn send_all(&mut self) -> Result<(), End> {
         let retry = Event::default().retry(WEB_RETRY);
         self.sender.send(vec![retry]).await.map_err(|_| End)?;
-        let mut backoff = Backoff::default();
-        let mut is_offline = false;
         loop {
             // Reading from todod waits until the browser has read what came before, so
             // that the transport holds back and todod sees how slow this browser is.
             let room = self.sender.reserve().await.map_err(|_| End)?;
-            match next(&mut self.watch, self.app.limits.silence_max).await {
-                Ok(updates) => {
-                    (backoff, is_offline) = (Backoff::default(), false);
-                    match render(&updates, self.watch.place()) {
+            match self.watch.next().await {
+                WatchEvent::Connected { .. } => {}
+                WatchEvent::Update(first) => {
+                    let more = iter::from_fn(|| self.watch.next_pending());
+                    let updates: Vec<_> = iter::once(first).chain(more).collect();
+                    match render(&updates, self.watch.position()) {
                         Ok(events) => room.send(events),
                         Err(why) => {
                             // Skipping these updates would lose them. The browser
@@ -125,30 +133,27 @@ impl EventStream {
                         }
                     }
                 }
-                Err(lost) => {
-                    if !mem::replace(&mut is_offline, true) {
-                        room.send(vec![offline(&lost.message)]);
-                    }
-                    sleep(backoff.next_wait()).await;
+                WatchEvent::Lost(why) | WatchEvent::Ended(why) => {
+                    room.send(vec![offline(&why.message)]);
                 }
             }
         }
     }
 }
 
-/// Waits for the next message of the watch. `todod` sends PROGRESS at least, so a long
-/// silence means that the connection is lost.
-async fn next(watch: &mut Follower, silence_max: Duration) -> Result<Vec<TaskUpdate>, CallError> {
-    match timeout(silence_max, watch.next()).await {
-        Ok(updates) => updates,
-        Err(_) => Err(watch.give_up(silence_max)),
+/// The waits of a watch.
+struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
     }
 }
 
-/// Turns one message of a watch into events. `place`: the position after it, or `None`
+/// Turns one message of a watch into events. `position`: the position after it, or `None`
 /// within a snapshot, which cannot be resumed. Fails if an update has no JSON form.
-fn render(updates: &[TaskUpdate], place: Option<&Place>) -> Result<Vec<Event>, CallError> {
-    let id = place.map(event_id).transpose()?;
+fn render(updates: &[TaskUpdate], position: Option<&Position>) -> Result<Vec<Event>, CallError> {
+    let id = position.map(event_id).transpose()?;
     let with_id = |event: Event| match &id {
         Some(id) => event.id(id),
         None => event,
@@ -156,19 +161,19 @@ fn render(updates: &[TaskUpdate], place: Option<&Place>) -> Result<Vec<Event>, C
     let mut events = Vec::new();
     let mut changes = Vec::new();
     for update in updates {
-        match Mark::of(update) {
-            Mark::Change | Mark::Snapshot => changes.push(compact_json(update)),
+        match UpdateKind::from(update) {
+            UpdateKind::Change | UpdateKind::Snapshot => changes.push(compact_json(update)),
             // The other kinds are never packed: their message holds no other update.
             // An empty id makes a browser that is cut off here start anew.
-            Mark::Reset => events.push(Event::default().id("").event("reset").data("{}")),
-            Mark::Synced => {
+            UpdateKind::Reset => events.push(Event::default().id("").event("reset").data("{}")),
+            UpdateKind::Synced => {
                 let data = json!({
                     "listId": update.list_id, "revision": update.revision.to_string()
                 });
                 events.push(with_id(Event::default()).event("synced").data(data.to_string()));
             }
             // Scripts do not see an event without data, but the browser keeps its id.
-            Mark::Progress => events.push(with_id(Event::default())),
+            UpdateKind::Progress => events.push(with_id(Event::default())),
         }
     }
     if !changes.is_empty() {
@@ -181,11 +186,11 @@ fn render(updates: &[TaskUpdate], place: Option<&Place>) -> Result<Vec<Event>, C
 
 /// Returns the position as an event's id. The list id comes from the server, and a line end
 /// in it would end the field.
-fn event_id(place: &Place) -> Result<String, CallError> {
-    match place.list_id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(format!("{}:{}", place.list_id, place.revision)),
+fn event_id(position: &Position) -> Result<String, CallError> {
+    match position.list_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(format!("{}:{}", position.list_id, position.revision)),
         false => {
-            let why = format!("todod sent the invalid list id {:?}", place.list_id);
+            let why = format!("todod sent the invalid list id {:?}", position.list_id);
             Err(CallError::new(Code::Internal, why))
         }
     }
@@ -211,8 +216,8 @@ mod tests {
                 revision: 1,
                 ..Default::default()
             };
-            let place = Place { list_id: list_id.to_owned(), revision: 1 };
-            assert_eq!(render(&[synced], Some(&place)).is_ok(), is_valid, "{list_id:?}");
+            let position = Position { list_id: list_id.to_owned(), revision: 1 };
+            assert_eq!(render(&[synced], Some(&position)).is_ok(), is_valid, "{list_id:?}");
         }
     }
 }

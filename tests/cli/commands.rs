@@ -4,14 +4,14 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{PROGRAM, seen, server, story, todo};
+use crate::{PROGRAM, seen, server, session, todo};
 
 #[test]
 fn every_command() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "list",
@@ -74,11 +74,11 @@ fn every_command() {
 }
 
 #[test]
-fn show_tells_all_in_local_time() {
+fn show_prints_local_times() {
     let (_server, address) = server();
     todo(&address, &["add", "Buy milk"]).status().unwrap();
     todo(&address, &["done", "1"]).status().unwrap();
-    // Two hours east of Greenwich, for a C library and for jiff.
+    // UTC+2, in the notation of POSIX.
     let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
     let told = seen(&output);
     let lines: Vec<_> = told.lines().collect();
@@ -91,7 +91,7 @@ fn show_tells_all_in_local_time() {
 }
 
 #[test]
-fn the_server_comes_from_the_environment_too() {
+fn the_environment_names_the_server() {
     let (_server, address) = server();
     let mut command = Command::new(PROGRAM);
     command.args(["add", "x"]).env("TODO_SERVER", &address);
@@ -111,11 +111,11 @@ fn help_version_and_completions_go_to_stdout() {
 }
 
 #[test]
-fn the_seeds_server_does_what_it_can() {
-    let seed = SeedServer::start();
-    let watch = Watching::start(&seed.address, &[]);
-    story(
-        &seed.address,
+fn commands_with_the_examples_server() {
+    let example = ExampleServer::start();
+    let watch = Watching::start(&example.address, &[]);
+    session(
+        &example.address,
         &[
             "list",
             "add Buy milk",
@@ -157,22 +157,22 @@ fn the_seeds_server_does_what_it_can() {
                  1  completed  Buy milk
                  2  completed  \u{1b}]0;gotcha\u{7}\u{202e}
             $ todo list --deleted
-            ! todo: the server at SERVER keeps no deleted tasks: it needs todod
+            ! todo: the server at SERVER keeps no deleted tasks: use todod
             exit 1
             $ todo show 1
-            ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+            ! todo: 1: the server at SERVER does not have GetTask: use todod
             exit 1
             $ todo reopen 1
-            ! todo: 1: the server at SERVER does not offer ReopenTask: it needs todod
+            ! todo: 1: the server at SERVER does not have ReopenTask: use todod
             exit 1
             $ todo edit 1 x
-            ! todo: 1: the server at SERVER does not offer UpdateTask: it needs todod
+            ! todo: 1: the server at SERVER does not have UpdateTask: use todod
             exit 1
             $ todo rm 1
-            ! todo: 1: the server at SERVER does not offer DeleteTask: it needs todod
+            ! todo: 1: the server at SERVER does not have DeleteTask: use todod
             exit 1
             $ todo restore 1
-            ! todo: 1: the server at SERVER does not offer RestoreTask: it needs todod
+            ! todo: 1: the server at SERVER does not have RestoreTask: use todod
             exit 1
             $ todo add deny
             ! todo: SERVER answered AddTask with PERMISSION_DENIED

@@ -1,15 +1,15 @@
-//! `todo history` and `todo list --at`: what was.
+//! `todo history` and `todo list --at`: the past.
 
 use expect_test::expect;
 use serde_json::Value;
 use todo::client::Edit;
 
-use crate::{client, server, story, todo};
+use crate::{client, server, session, todo};
 
 #[test]
-fn the_list_as_it_was() {
+fn the_list_at_a_past_revision() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add a",
@@ -72,7 +72,7 @@ fn the_list_as_it_was() {
 }
 
 #[test]
-fn what_happened() {
+fn past_changes() {
     let (_server, address) = server();
     let client = client(&address);
     client.add("a").unwrap();
@@ -123,7 +123,7 @@ fn what_happened() {
         exit 3
         $ history --from 9
         ! todo: revision 9 is yet to come, the list is at 4: start from the list as it is
-        ! todo: without --from, history starts with the oldest change that is kept
+        ! todo: leave --from out to start with the oldest change that is kept
         exit 4
     "#]]
     .assert_eq(&told);
@@ -133,7 +133,7 @@ fn what_happened() {
     assert_eq!(change["revision"], "1");
 }
 
-/// In a row of the history, the digits of its time count as 0.
+/// Replaces the digits of the times by 0.
 fn timeless(told: &str) -> String {
     let line = |line: &str| match line.split_at_checked(34) {
         Some((start, rest)) if start.ends_with(" +00:00") => {

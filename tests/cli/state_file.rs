@@ -1,4 +1,4 @@
-//! `todo watch --state`: a script that goes on where it was.
+//! `todo watch --state`: each run resumes where the last one ended.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn watch(address: &str, state: &Path, args: &str) -> String {
 }
 
 #[test]
-fn each_run_goes_on_where_the_last_one_was() {
+fn each_run_resumes_where_the_last_one_ended() {
     let (_server, address) = server();
     let client = client(&address);
     let dir = tempfile::tempdir().unwrap();
@@ -38,7 +38,7 @@ fn each_run_goes_on_where_the_last_one_was() {
     run("--until-revision 3");
     client.edit(3, todo::client::Edit::Delete).unwrap();
     client.add("c").unwrap();
-    // It is there already, so --from does not count.
+    // The file exists, so --from has no effect.
     run("--completed --from 0 --until-revision 4");
     run("--snapshot --until-revision 5");
     expect![[r#"
@@ -63,7 +63,7 @@ fn each_run_goes_on_where_the_last_one_was() {
 }
 
 #[test]
-fn a_first_run_makes_the_file_at_once_and_starts_where_it_is_told_to() {
+fn a_first_run_makes_the_file_immediately() {
     let (_server, address) = server();
     let client = client(&address);
     let dir = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn a_first_run_makes_the_file_at_once_and_starts_where_it_is_told_to() {
 }
 
 #[test]
-fn whatever_is_killed_no_line_is_lost() {
+fn kills_of_server_and_watch_lose_no_line() {
     const CHANGES: i64 = 300;
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
@@ -94,7 +94,7 @@ fn whatever_is_killed_no_line_is_lost() {
     let mut watching = Watching::start(&address, &args);
     let writing = address.clone();
     let writer = thread::spawn(move || add_up_to(CHANGES, &writing));
-    // The last line of the runs before, and where this run began.
+    // The last revision that was printed, and the first one of this run.
     let (mut last, mut first) = (0, 1);
     while last < CHANGES {
         let next = revision(&watching.line());
@@ -123,7 +123,7 @@ fn saved(state: &Path) -> i64 {
 }
 
 #[test]
-fn without_a_server_no_file_is_made() {
+fn an_unreachable_server_makes_no_file() {
     let (server, address) = server();
     server.shutdown().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -134,7 +134,7 @@ fn without_a_server_no_file_is_made() {
 }
 
 #[test]
-fn a_state_that_does_not_fit_says_what_to_do() {
+fn an_unusable_file_says_what_to_do() {
     let (_server, address) = server();
     let (_other, elsewhere) = crate::server_with("other-list");
     client(&address).add("a").unwrap();
@@ -159,14 +159,14 @@ fn a_state_that_does_not_fit_says_what_to_do() {
     );
     expect![[r#"
         ! todo: after_revision is of list test-list, this is other-list: start from the list as it is
-        ! todo: use --snapshot for that, or remove STATE to start from now
+        ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET
         - SNAPSHOT 1 b
         1 SYNCED
-        ! todo: STATE: another process uses it: end that one, or use another file
+        ! todo: STATE: another process uses this file: end that process, or use another file
         exit 1
-        ! todo: STATE: this is no state file of `todo watch`: repair it, or remove it to start from now
+        ! todo: STATE: not a state file of `todo watch`: repair it, or remove it to start from now
         exit 1
         ! todo: STATE: No such file or directory (os error 2)
         exit 1

@@ -53,7 +53,7 @@ fn a_task_through_its_life() {
         (Edit::Reopen, 6, "oat milk", false, false),
     ];
     for (edit, revision, title, completed, deleted) in steps {
-        let task = client.edit(1, edit.clone()).unwrap().unwrap();
+        let task = client.edit(1, edit.clone()).unwrap();
         let seen = (task.revision, &*task.title, task.completed, task.deleted);
         assert_eq!(seen, (revision, title, completed, deleted), "{edit:?}");
         assert_eq!(task.completed_at.is_some(), completed, "{edit:?}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use grpcio::Method;
-use todo::client::{CallError, Client, Code, Mark, Watch, WatchEvent, WatchOptions, WatchStart};
+use todo::client::{CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart};
 use todo::wire::methods;
 use todo::wire::proto::*;
 use todo::server::Server;
@@ -120,7 +120,7 @@ pub fn next_update(watch: &Watch) -> TaskUpdate {
     match next_event(watch) {
         WatchEvent::Connected { .. } => next_update(watch),
         // On a slow machine.
-        WatchEvent::Update(update) if Mark::of(&update) == Mark::Progress => next_update(watch),
+        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => next_update(watch),
         WatchEvent::Update(update) => update,
         WatchEvent::Lost(why) | WatchEvent::Ended(why) => panic!("the watch ended: {why}"),
     }

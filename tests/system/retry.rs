@@ -55,23 +55,23 @@ fn a_lost_answer_is_asked_for_again_and_the_change_happens_once() {
 }
 
 /// The example's server, as a Python program.
-struct SeedServer {
+struct ExampleServer {
     child: Child,
     address: String,
 }
 
-impl SeedServer {
-    fn start() -> SeedServer {
+impl ExampleServer {
+    fn start() -> ExampleServer {
         let mut child =
-            script("run_seed_server.py").arg("0").stdout(Stdio::piped()).spawn().unwrap();
+            script("run_example_server.py").arg("0").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-        SeedServer { child, address }
+        ExampleServer { child, address }
     }
 }
 
-impl Drop for SeedServer {
+impl Drop for ExampleServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -80,18 +80,18 @@ impl Drop for SeedServer {
 
 #[test]
 fn an_add_is_never_sent_twice_to_a_server_that_knows_no_request_ids() {
-    let seed = SeedServer::start();
-    let lossy = client(&proxy_that_loses_the_first_answer(&seed.address));
+    let example = ExampleServer::start();
+    let lossy = client(&proxy_that_loses_the_first_answer(&example.address));
     assert_eq!(refusal(lossy.add("milk")).0, Code::Unavailable);
-    assert_eq!(client(&seed.address).titles(), ["milk"]);
+    assert_eq!(client(&example.address).titles(), ["milk"]);
 }
 
 #[test]
 fn todo_works_against_the_seeds_server() {
-    let seed = SeedServer::start();
+    let example = ExampleServer::start();
     let todo = |args: &[&str]| {
         let out = assert_cmd::Command::new(env!("CARGO_BIN_EXE_todo"))
-            .args(["--server", &seed.address])
+            .args(["--server", &example.address])
             .args(args)
             .output()
             .unwrap();

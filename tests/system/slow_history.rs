@@ -108,7 +108,7 @@ fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
     add_many(&server.address, 2 * BLOCK, "task");
     for id in 1..=4 {
         let edit = if id % 2 == 0 { Edit::Delete } else { Edit::Complete };
-        let revision = client.edit(id, edit).unwrap().unwrap().revision;
+        let revision = client.edit(id, edit).unwrap().revision;
         assert_eq!(revision % BLOCK as i64, 1, "the first of a block");
         add_many(&server.address, 2 * BLOCK - 1, "task");
     }

@@ -81,7 +81,7 @@ fn an_update_names_its_request_and_carries_the_task_after_it() {
     assert_eq!((&*update.request_id, update.task.unwrap()), ("r1", task));
     let own = client.add("bread").unwrap();
     let update = next_update(&watch);
-    assert!(client.caused(&update) && !server.client().caused(&update), "{update}");
+    assert!(client.is_own(&update) && !server.client().is_own(&update), "{update}");
     assert_eq!(update.task.unwrap(), own);
 }
 

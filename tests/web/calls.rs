@@ -201,7 +201,7 @@ fn other_content_types_are_refused() {
     let json = ("Content-Type", "application/json");
     assert_eq!(refused(&[json, ("Content-Encoding", "gzip")]).error().0, 415);
     assert_eq!(refused(&[json, ("Connect-Protocol-Version", "2")]).error().0, 400);
-    assert_eq!(server.client().place().unwrap().unwrap().revision, 0, "nothing was changed");
+    assert_eq!(server.client().position().unwrap().unwrap().revision, 0, "nothing was done");
     for content_type in ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
         assert_eq!(refused(&[("Content-Type", content_type)]).status, 200, "{content_type}");
     }

@@ -1,5 +1,5 @@
-//! A server that tells the test what it is asked, and does on its streams what the test
-//! says. Its list is `l`, always at revision 4, and has the open task 1, `a`.
+//! A server that reports its calls to the test, and sends on its streams what the test says.
+//! Its list is `l`, always at revision 4, with the open task 1, `a`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use todo::wire::proto::*;
 
 use crate::DEADLINE;
 
-pub struct ToldServer {
+pub struct ControlledServer {
     server: Server,
     _env: Arc<Environment>,
     pub address: String,
     asked: Receiver<Asked>,
 }
 
-/// What a client asked for.
+/// A call of the client.
 enum Asked {
-    /// Answered already.
+    /// A call that is answered.
     Call(&'static str),
-    Watch(Box<ToldStream>),
+    Watch(Box<ControlledStream>),
 }
 
-/// A watch that was asked for.
-pub struct ToldStream {
+/// A watch without an answer yet.
+pub struct ControlledStream {
     pub request: WatchTasksRequest,
     sink: ServerStreamingSink<TaskUpdate>,
 }
 
-impl ToldServer {
-    pub fn start() -> ToldServer {
+impl ControlledServer {
+    pub fn start() -> ControlledServer {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
         let (ask, asked) = unbounded();
         let mut server = ServerBuilder::new(env.clone())
@@ -48,10 +48,10 @@ impl ToldServer {
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        ToldServer { server, _env: env, address: format!("127.0.0.1:{port}"), asked }
+        ControlledServer { server, _env: env, address: format!("127.0.0.1:{port}"), asked }
     }
 
-    /// The next thing it is asked for, a call.
+    /// Waits for the next call, which must be unary.
     pub fn call(&self) -> &'static str {
         match self.asked.recv_timeout(DEADLINE).expect("a call") {
             Asked::Call(name) => name,
@@ -59,15 +59,15 @@ impl ToldServer {
         }
     }
 
-    /// The next thing it is asked for, a watch.
-    pub fn watch(&self) -> Box<ToldStream> {
+    /// Waits for the next call, which must be a watch.
+    pub fn watch(&self) -> Box<ControlledStream> {
         match self.asked.recv_timeout(DEADLINE).expect("a watch") {
             Asked::Watch(stream) => stream,
             Asked::Call(name) => panic!("not a watch: {name}"),
         }
     }
 
-    pub fn is_asked_nothing_for(&self, time: Duration) {
+    pub fn has_no_call_for(&self, time: Duration) {
         match self.asked.recv_timeout(time) {
             Err(_) => {}
             Ok(Asked::Call(name)) => panic!("it was asked {name}"),
@@ -76,7 +76,7 @@ impl ToldServer {
     }
 }
 
-impl Drop for ToldServer {
+impl Drop for ControlledServer {
     fn drop(&mut self) {
         let shutdown = self.server.shutdown();
         self.server.cancel_all_calls();
@@ -84,13 +84,13 @@ impl Drop for ToldServer {
     }
 }
 
-impl ToldStream {
+impl ControlledStream {
     pub fn send(&mut self, action: &str, revision: i64, task: Option<Task>) {
         let list_id = if action == "SYNCED" { "l" } else { "" }.to_owned();
         let action = action.to_owned();
         let update =
             TaskUpdate { action, revision, list_id, task: task.into(), ..Default::default() };
-        // Fails if the client took it and was done before the transport had said so.
+        // It fails if the client ends before the transport confirms the message.
         let _ = block_on(self.sink.send((update, WriteFlags::default())));
     }
 
@@ -121,7 +121,7 @@ fn service(ask: &Sender<Asked>) -> Service {
             ctx.spawn(async { drop(answer.await) });
         })
         .add_server_streaming_handler(&methods::WATCH_TASKS, move |_, request, sink| {
-            watch.send(Asked::Watch(Box::new(ToldStream { request, sink }))).unwrap();
+            watch.send(Asked::Watch(Box::new(ControlledStream { request, sink }))).unwrap();
         })
         .build()
 }

@@ -1,6 +1,6 @@
-//! A server with the manners of the seed's: four calls, no filters, no revisions, and
-//! titles as they come, hostile ones included. Titles `deny` and `silence` provoke what
-//! it never does.
+//! A server that behaves as the reference example's: four calls, no filters, no revisions,
+//! and titles without checks. The titles `deny` and `silence` make it deny a call and leave
+//! it without an answer.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use todo::wire::methods;
 use todo::wire::proto::*;
 
-pub struct SeedServer {
+pub struct ExampleServer {
     server: Server,
     _env: Arc<Environment>,
     pub address: String,
-    /// Tells of each call that will not be answered.
+    /// Receives for each call that gets no answer.
     pub silences: Receiver<()>,
 }
 
@@ -28,14 +28,14 @@ pub struct SeedServer {
 struct State {
     tasks: Vec<Task>,
     watchers: Vec<Sender<TaskUpdate>>,
-    /// Calls that are never answered.
+    /// Calls without an answer.
     silent: Vec<UnarySink<AddTaskResponse>>,
 }
 
 type Shared = Arc<Mutex<State>>;
 
-impl SeedServer {
-    pub fn start() -> SeedServer {
+impl ExampleServer {
+    pub fn start() -> ExampleServer {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
         let (silence, silences) = unbounded();
         let mut server = ServerBuilder::new(env.clone())
@@ -46,11 +46,11 @@ impl SeedServer {
         let insecure = ServerCredentials::insecure();
         let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
         server.start();
-        SeedServer { server, _env: env, address: format!("127.0.0.1:{port}"), silences }
+        ExampleServer { server, _env: env, address: format!("127.0.0.1:{port}"), silences }
     }
 }
 
-impl Drop for SeedServer {
+impl Drop for ExampleServer {
     fn drop(&mut self) {
         let shutdown = self.server.shutdown();
         self.server.cancel_all_calls();
@@ -92,7 +92,7 @@ fn service(state: &Shared, silence: Sender<()>) -> Service {
             let answer = match &*request.title {
                 "silence" => {
                     state.silent.push(sink);
-                    // Whoever does not care has dropped the receiver.
+                    // A test that does not wait for it has dropped the receiver.
                     let _ = silence.send(());
                     return;
                 }
@@ -121,7 +121,7 @@ fn service(state: &Shared, silence: Sender<()>) -> Service {
         .add_server_streaming_handler(&methods::WATCH_TASKS, move |_, _, mut sink| {
             let (watcher, updates) = unbounded();
             watch.lock().watchers.push(watcher);
-            // A thread a watcher, as the seed's server has it.
+            // One thread per watcher, as in the example.
             thread::spawn(move || {
                 for update in updates {
                     if block_on(sink.send((update, WriteFlags::default()))).is_err() {
