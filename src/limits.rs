@@ -138,8 +138,8 @@ pub const ROUND_MESSAGES: usize = 256;
 pub const ROUND_TIME_MAX: Duration = Duration::from_millis(5);
 /// Listings that wait for the reader thread.
 pub const READS_MAX: usize = 1_024;
-/// Bytes of one listing, at most, where no page size limits it.
-pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes of one listing, at most, where no page size limits it: the weight of its tasks.
+pub const LISTING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of encoded tasks that are kept for the next listing,
 pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// and of an answer that is kept in case it is asked for again.

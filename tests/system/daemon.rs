@@ -42,7 +42,12 @@ impl Daemon {
 
     /// With so few files that may be open.
     pub fn with_open_files(data_dir: &Path, open_files: usize, args: &[&str]) -> Daemon {
-        let limited = format!("ulimit -n {open_files}; exec \"$0\" \"$@\"");
+        Daemon::with_limit(data_dir, &format!("-n {open_files}"), args)
+    }
+
+    /// With a limit of `ulimit`.
+    pub fn with_limit(data_dir: &Path, limit: &str, args: &[&str]) -> Daemon {
+        let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_todod"), "--data-dir"]).arg(data_dir);
         command.args(["--listen", "127.0.0.1:0"]).args(args).stdin(Stdio::null());
