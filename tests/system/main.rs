@@ -33,5 +33,6 @@ mod slow_history;
 mod snapshots;
 mod soak;
 mod stream;
+mod test_store;
 mod watch;
 mod world;
