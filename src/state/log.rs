@@ -34,7 +34,7 @@ struct Window<E> {
     /// Every change after this revision, up to `head`, is in `entries`.
     evicted: Revision,
     head: Revision,
-    /// For each watched filter, the last evicted revision that concerned it.
+    /// For each watched filter, the last evicted revision that may have concerned it.
     evicted_of: HashMap<Filter, Revision>,
 }
 
@@ -286,9 +286,9 @@ impl<E: EncodedUpdates> Publisher for LogPublisher<E> {
     fn watch(&mut self, filter: &Filter) -> Revision {
         let head = self.log.head();
         let watched = self.filters.entry(filter.clone()).or_insert_with(|| {
-            let mut window = self.log.0.write();
-            let evicted = window.evicted;
-            window.evicted_of.insert(filter.clone(), evicted);
+            // Entries before this one have no view of the filter: which of them concern it
+            // is not known once they are evicted.
+            self.log.0.write().evicted_of.insert(filter.clone(), head);
             Watched { streams: 0, since: head, last: head }
         });
         watched.streams += 1;

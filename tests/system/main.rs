@@ -34,5 +34,6 @@ mod slow_history;
 mod snapshots;
 mod soak;
 mod stream;
+mod test_store;
 mod watch;
 mod world;
