@@ -47,6 +47,59 @@ test('what others change is highlighted and read out, what one changes oneself i
   assert.equal(await page.getAttribute('.announcer', 'role'), 'status');
 });
 
+test('a purged task vanishes, and a late answer does not bring it back', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book', 'Call mum'] });
+  const proxy = await Proxy.start(t, fixture.url);
+  const page = await open(t, proxy.url);
+  await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
+  await fixture.todo('rm', '3');
+  await shows(page, ['Buy milk', 'Read a book']);
+  await until(page, () => document.querySelector('.announcer').textContent, 'Someone else deleted “\u2068Call mum\u2069”');
+  const held = proxy.hold('DeleteTask');
+  await row(page, 'Buy milk').locator('.toggle').focus();
+  await page.keyboard.press('d');
+  await held.answered;
+  await page.keyboard.press('4');
+  await shows(page, ['Buy milk', 'Call mum']);
+  await settled(page); // the stream has confirmed the deletion, revision 5
+  proxy.send('updates', [
+    { action: 'PURGED', revision: '6', previousRevision: '5', task: { id: 1 } },
+    { action: 'PURGED', revision: '7', previousRevision: '6', task: { id: 3 } },
+    { action: 'UPDATED', revision: '8', previousRevision: '7', task: { id: 2, title: 'Read a paper', revision: '8' } },
+  ]);
+  await shows(page, []);
+  await page.evaluate(() => {
+    const { json } = Response.prototype;
+    Response.prototype.json = async function read() {
+      window.answer = await json.call(this);
+      return window.answer;
+    };
+  });
+  held.release();
+  await until(page, () => window.answer?.task.title, 'Buy milk');
+  await shows(page, []);
+  const again = await openTab(t, page.context(), `${proxy.url}#/deleted`); // the worker has removed them, too
+  await shows(again, []);
+  await text(page, '.announcer', 'Someone else changed “\u2068Read a paper\u2069”'); // purges are not announced
+});
+
+test('the history of a task ends with its purge, and an unknown action is announced as a change', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const proxy = await Proxy.start(t, fixture.url);
+  const page = await open(t, proxy.url);
+  await row(page, 'Buy milk').locator('.history-open').click();
+  await page.waitForSelector('.history-changes li');
+  const task = { id: 1, title: 'Buy milk', updatedAt: '2026-01-01T00:00:00Z' };
+  proxy.send('updates', [{ action: 'POLISHED', revision: '2', previousRevision: '1', task: { ...task, revision: '2' } }]);
+  await text(page, '.announcer', 'Others changed “\u2068Buy milk\u2069”');
+  proxy.send('updates', [{ action: 'PURGED', revision: '3', previousRevision: '2', task: { id: 1 } }]);
+  const told = () => [...document.querySelectorAll('.history-changes li')].map((li) => {
+    return [li.querySelector('strong').textContent, li.querySelector('time').textContent !== ''];
+  });
+  await until(page, told, [['Added', true], ['Changed', true], ['Deleted permanently', false]]);
+  await shows(page, []);
+});
+
 test('the focus stays with the task while others change what is around it', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   const page = await open(t, fixture.url);

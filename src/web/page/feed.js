@@ -100,14 +100,14 @@ export class Feed {
     for (const update of updates) {
       const task = taskFromWire(update.task);
       if (this.#snapshot) {
-        this.#snapshot.set(task.id, task);
+        apply(this.#snapshot, update.action, task);
         continue;
       }
       const revision = Number(update.revision);
       if (revision <= this.#revision) continue;
       if (revision !== this.#revision + 1) return this.#startOver(changes);
       this.#revision = revision;
-      this.#tasks.set(task.id, task);
+      apply(this.#tasks, update.action, task);
       changes.push({ action: update.action, requestId: update.requestId ?? '', revision, task });
     }
     this.#send(changes);
@@ -156,4 +156,10 @@ export class Feed {
     this.#connection = { type: 'connection', state, since };
     this.#emit(this.#connection);
   }
+}
+
+// A purged task was removed for good: its change carries only the id.
+function apply(tasks, action, task) {
+  if (action === 'PURGED') tasks.delete(task.id);
+  else tasks.set(task.id, task);
 }

@@ -54,7 +54,7 @@ store.onchange = redraw;
 store.onchanges = (changes) => {
   for (const change of changes) {
     history.changed(change);
-    if (change.own) continue;
+    if (change.own || change.action === 'PURGED') continue; // a purge changes no task of the list
     list.flash(change.key);
     announce(change);
   }

@@ -13,6 +13,7 @@ export class Store {
   onchanges = () => {}; // (changes) confirmed ones, one by one, own ones too
   #api;
   #confirmed = new Map(); // id → task as confirmed, with its key
+  #revision = 0; // up to which the stream has sent every change
   #keys = new Map(); // id → key, of the tasks added here
   #ids = new Map(); // and the other way round
   #overlay = new Overlay();
@@ -120,7 +121,9 @@ export class Store {
       this.#ids.clear();
       this.#overlay.clear();
     }
+    this.#revision = 0;
     for (const task of tasks) this.#put(task);
+    this.#revision = revision;
     // The answer to an own change may have overtaken the stream.
     if (listId === before) {
       for (const task of known.values()) if (task.revision > revision) this.#put(task);
@@ -134,7 +137,11 @@ export class Store {
   }
 
   #apply(changes) {
-    for (const { task, requestId } of changes) this.#confirm(task, requestId);
+    for (const { action, revision, task, requestId } of changes) {
+      if (action === 'PURGED') this.#confirmed.delete(task.id);
+      else this.#confirm(task, requestId);
+      this.#revision = revision;
+    }
     this.onchanges(changes.map((change) => ({
       ...change,
       key: this.#key(change.task.id),
@@ -153,10 +160,11 @@ export class Store {
     this.#put(task);
   }
 
-  // Answers and changes come on different ways, in any order: the newer one stays.
+  // Answers and changes arrive independently, in any order: the newer one stays. A task that
+  // is missing although the stream has passed its revision was purged.
   #put(task) {
     const known = this.#confirmed.get(task.id);
-    if (known && known.revision >= task.revision) return;
+    if (task.revision <= (known?.revision ?? this.#revision)) return;
     this.#confirmed.set(task.id, { ...task, key: this.#key(task.id), pending: false });
   }
 

@@ -4,10 +4,10 @@ import http from 'node:http';
 import { Transform } from 'node:stream';
 
 export class Proxy {
-  events = 0; // streams that are open
-  eventsEver = 0;
+  eventsEver = 0; // streams that were ever opened
   #rules = [];
   #swallow = false;
+  #streams = new Set(); // responses that are open streams
   #muted = 0; // how often mute() was called
   #sockets = new Set();
   #server;
@@ -20,6 +20,11 @@ export class Proxy {
     await proxy.up();
     t.after(() => proxy.down());
     return proxy;
+  }
+
+  // How many streams are open.
+  get events() {
+    return this.#streams.size;
   }
 
   get url() {
@@ -89,6 +94,11 @@ export class Proxy {
     this.#swallow = true;
   }
 
+  // Sends an event that todo-web did not send to every open stream.
+  send(event, content) {
+    for (const stream of this.#streams) stream.write(`event: ${event}\ndata: ${JSON.stringify(content)}\n\n`);
+  }
+
   #rule(method, before, instead) {
     const rule = { path: `/todo.TodoService/${method}`, before, instead };
     this.#rules.push(rule);
@@ -100,11 +110,9 @@ export class Proxy {
     const at = this.#rules.findIndex(({ path }) => path === pathname);
     const [rule] = at < 0 ? [] : this.#rules.splice(at, 1);
     if (pathname === '/events') {
-      this.events += 1;
+      this.#streams.add(response);
       this.eventsEver += 1;
-      response.once('close', () => {
-        this.events -= 1;
-      });
+      response.once('close', () => this.#streams.delete(response));
     }
     if (rule?.instead) return rule.instead(response);
     this.#pass(request, response, rule?.before);

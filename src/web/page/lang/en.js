@@ -82,6 +82,7 @@ export const en = {
   'history.REOPENED': 'Reopened',
   'history.DELETED': 'Deleted',
   'history.RESTORED': 'Restored',
+  'history.PURGED': 'Deleted permanently',
 
   'dialog.close': 'Close',
   'help.title': 'Keyboard shortcuts',

@@ -119,6 +119,7 @@ export const ru = {
   'history.REOPENED': 'Снова открыта',
   'history.DELETED': 'Удалена',
   'history.RESTORED': 'Возвращена',
+  'history.PURGED': 'Удалена навсегда',
 
   'dialog.close': 'Закрыть',
   'help.title': 'Клавиши',

@@ -15,7 +15,7 @@ export function announce(change) {
 function tell() {
   const [{ action, task }] = heard;
   region.textContent = heard.length === 1
-    ? t(`others.${action}`, { title: excerpt(task.title) })
+    ? t(`others.${action}`, { title: excerpt(task.title) }, 'others.UPDATED')
     : t('others.many', { count: heard.length });
   heard = [];
   timer = undefined;

@@ -72,9 +72,9 @@ function entry(action, revision, task) {
   const li = document.createElement('li');
   li.dataset.revision = revision;
   const what = document.createElement('strong');
-  what.textContent = t(`history.${action}`);
+  what.textContent = t(`history.${action}`, {}, 'history.UPDATED');
   const when = document.createElement('time');
-  when.dateTime = task.updatedAt;
+  when.dateTime = task.updatedAt ?? ''; // a purged task has only its id
   when.textContent = dateAndTime(task.updatedAt);
   li.append(what, when);
   if (action === 'ADDED' || action === 'UPDATED') {
