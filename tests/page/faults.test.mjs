@@ -1,4 +1,4 @@
-// What the page does when the server goes away, refuses, or answers late or not at all.
+// The page while the server is unreachable, refuses, or answers late or never.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, connection, open, openTab, person, row, settled, shows, text, until, WAIT_MS_MAX } from './harness/browser.mjs';
@@ -12,37 +12,37 @@ async function saysOffline(page) {
   assert.match((await page.textContent('.connection-state')).trim(), offline);
 }
 
-test('the server is killed and comes back under an open page, with changes in between', async (t) => {
+test('changes made by the page and by others while the server is down are merged', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   const page = await open(t, fixture.url);
   await shows(page, ['one', 'two', 'three']);
   await fixture.killServer();
   await saysOffline(page);
-  await shows(page, ['one', 'two', 'three']); // it keeps what it shows
+  await shows(page, ['one', 'two', 'three']); // the list stays visible
   await add(page, 'written while offline');
   await row(page, 'one').locator('.toggle').click();
   await completed(page, ['one']);
-  await text(page, '.waiting', '2 changes wait to be sent');
+  await text(page, '.waiting', '2 changes not sent yet');
 
-  // Others are faster than the page: they use the server before the edge can.
-  const edge = fixture.url;
+  // Others reach the server before the page does.
+  const { url } = fixture;
   await fixture.stopWeb();
   await fixture.startServer();
-  await fixture.add('by others meanwhile');
+  await fixture.add('by others');
   await fixture.todo('rm', '2');
   await fixture.startWeb();
-  assert.equal(fixture.url, edge);
+  assert.equal(fixture.url, url);
 
   await connection(page, 'live');
   await settled(page);
-  await shows(page, ['one', 'three', 'by others meanwhile', 'written while offline']);
+  await shows(page, ['one', 'three', 'by others', 'written while offline']);
   await completed(page, ['one']);
   await text(page, '.waiting', '');
   const listed = await fixture.todo('list');
   for (const line of ['completed  one', 'open       written while offline']) assert.ok(listed.includes(line), listed);
 });
 
-test('the server alone is killed and restarted, and the page goes on by itself', async (t) => {
+test('the page reconnects by itself each time the server restarts', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one'] });
   const page = await open(t, fixture.url);
   for (const title of ['two', 'three']) {
@@ -56,7 +56,7 @@ test('the server alone is killed and restarted, and the page goes on by itself',
   await until(page, () => document.querySelector('.connection-state').textContent, 'Live');
 });
 
-test('a lost stream is resumed: reconnecting at first, offline if it lasts, nothing lost', async (t) => {
+test('a lost stream shows Reconnecting, then Offline, and resumes without loss', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -70,10 +70,10 @@ test('a lost stream is resumed: reconnecting at first, offline if it lasts, noth
   await connection(page, 'live');
   await shows(page, ['one', 'two', 'three']);
   await completed(page, ['one']);
-  await text(page, '.announcer', '3 changes by others'); // resumed: no snapshot would tell
+  await text(page, '.announcer', '3 changes by others'); // resumed: a snapshot announces nothing
 });
 
-test('a change that got lost in the stream is noticed with the next one', async (t) => {
+test('a change missing from the stream is noticed with the next one', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -83,10 +83,10 @@ test('a change that got lost in the stream is noticed with the next one', async 
   await fixture.todo('done', '2');
   await completed(page, ['one', 'two']);
   await connection(page, 'live');
-  assert.equal(proxy.eventsEver, 2); // it began anew, with a snapshot
+  assert.equal(proxy.eventsEver, 2); // reopened, with a snapshot
 });
 
-test('another list in the place of the old one is shown, and gets no change meant for the old', async (t) => {
+test('when the server has another list, the page shows it and sends it no change made for the old one', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['old one', 'old two'] });
   const page = await open(t, fixture.url);
   await fixture.killServer();
@@ -98,12 +98,12 @@ test('another list in the place of the old one is shown, and gets no change mean
   await fixture.startWeb();
   await connection(page, 'live');
   await shows(page, ['new one']);
-  await text(page, '.toast.alert p', '“\u2068old one\u2069” was not completed: the list was replaced by another one');
+  await text(page, '.toast.alert p', 'Could not complete “\u2068old one\u2069”: the server now has a different list');
   await completed(page, []);
   assert.ok((await fixture.todo('list')).includes('open       new one'));
 });
 
-test('a change that is refused is rolled back, with a message', async (t) => {
+test('a refused change is rolled back, with a message', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -111,28 +111,28 @@ test('a change that is refused is rolled back, with a message', async (t) => {
   const says = (words) => text(page, '.toast.alert:last-child p', words);
   refuse('CompleteTask');
   await row(page, 'Buy milk').locator('.toggle').click();
-  await says('“\u2068Buy milk\u2069” was not completed: the server is full (no room)');
+  await says('Could not complete “\u2068Buy milk\u2069”: the server is at its limit (no room)');
   await completed(page, []);
   assert.equal(await row(page, 'Buy milk').locator('.toggle').isChecked(), false);
   refuse('DeleteTask');
   await row(page, 'Buy milk').hover();
   await row(page, 'Buy milk').locator('.destroy').click();
-  await says('“\u2068Buy milk\u2069” was not deleted: the server is full (no room)');
+  await says('Could not delete “\u2068Buy milk\u2069”: the server is at its limit (no room)');
   await shows(page, ['Buy milk']);
   refuse('AddTask');
   await add(page, 'One too many');
-  await says('“\u2068One too many\u2069” was not added: the server is full (no room)');
+  await says('Could not add “\u2068One too many\u2069”: the server is at its limit (no room)');
   await shows(page, ['Buy milk']);
-  assert.equal(await page.inputValue('.new-todo'), 'One too many'); // nobody writes it twice
+  assert.equal(await page.inputValue('.new-todo'), 'One too many'); // the text is not lost
 });
 
-test('every change is shown before the server has answered, and arrives in the end', async (t) => {
+test('changes appear before the server answers, and are sent when it is reachable', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Call mum', 'Sleep'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
-  await proxy.down(); // nothing comes from the server at all
+  await proxy.down(); // the server is unreachable
   await add(page, 'Read a book');
-  await row(page, 'Read a book').locator('.toggle').click(); // it has no id yet
+  await row(page, 'Read a book').locator('.toggle').click(); // it does not have an id yet
   await completed(page, ['Read a book']);
   await row(page, 'Read a book').locator('.toggle').click();
   await completed(page, []);
@@ -150,7 +150,7 @@ test('every change is shown before the server has answered, and arrives in the e
   await row(page, 'Sleep').locator('.toggle').click();
   await completed(page, ['Sleep']);
   await connection(page, 'offline');
-  await text(page, '.waiting', '8 changes wait to be sent');
+  await text(page, '.waiting', '8 changes not sent yet');
 
   await proxy.up();
   await settled(page);
@@ -160,7 +160,7 @@ test('every change is shown before the server has answered, and arrives in the e
   assert.deepEqual(stored, ['1 open Buy oat milk', '3 completed Sleep', '4 open Read a book']);
 });
 
-test('an answer that is lost is asked for again, and the change happens once', async (t) => {
+test('a call whose answer is lost is repeated, and the change happens once', async (t) => {
   const fixture = await Fixture.start(t);
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -172,11 +172,11 @@ test('an answer that is lost is asked for again, and the change happens once', a
   assert.equal((await fixture.todo('history')).match(/ADDED/g).length, 2);
 });
 
-test('an answer that comes late does not overwrite what is newer', async (t) => {
+test('a late answer does not overwrite a newer change', async (t) => {
   const fixture = await Fixture.start(t, { titles: Array.from({ length: 8 }, (_, n) => `task ${n}`) });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
-  // The answer has revision 9, the change that overtakes it 10: as text 10 is the smaller one.
+  // The answer has revision 9, the change that overtakes it 10, which is smaller as text.
   const held = proxy.hold('CompleteTask');
   await row(page, 'task 0').locator('.toggle').click();
   await held.answered;
@@ -184,30 +184,30 @@ test('an answer that comes late does not overwrite what is newer', async (t) => 
   await until(page, () => document.querySelector('.todo-list label').textContent, 'newer');
   held.release();
   await page.waitForResponse((response) => response.url().endsWith('/CompleteTask'));
-  await add(page, 'and on'); // after it the answer has been worked in
+  await add(page, 'last'); // once it is confirmed, the page has processed the answer
   await settled(page);
   await until(page, () => document.querySelector('.todo-list label').textContent, 'newer');
   await completed(page, ['newer']);
   assert.ok((await fixture.todo('history')).includes('10'));
 });
 
-test('two people edit one title: nobody is overwritten unseen', async (t) => {
+test('an edit of a title that someone else has changed asks before it overwrites', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url);
   await row(page, 'Buy milk').locator('label').dblclick();
   await page.fill('.edit', 'Buy oat milk');
   await fixture.todo('edit', '1', 'Buy soy milk');
-  await text(page, '.announcer', 'Others changed “\u2068Buy soy milk\u2069”');
+  await text(page, '.announcer', 'Someone else changed “\u2068Buy soy milk\u2069”');
   await page.press('.edit', 'Enter');
   await shows(page, ['Buy soy milk']);
-  await text(page, '.toast.alert p', 'Somebody else changed “\u2068Buy milk\u2069” while you were editing it.');
+  await text(page, '.toast.alert p', 'Someone else changed “\u2068Buy milk\u2069” while you were editing it.');
   await page.click('.toast .act');
   await shows(page, ['Buy oat milk']);
   await settled(page);
   assert.ok((await fixture.todo('list')).includes('Buy oat milk'));
 });
 
-test('an edit that waits behind another change overwrites nobody, either', async (t) => {
+test('an edit that waits for another call asks before it overwrites, too', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -219,19 +219,19 @@ test('an edit that waits behind another change overwrites nobody, either', async
   await page.press('.edit', 'Enter');
   await shows(page, ['Buy oat milk']);
   await fixture.todo('edit', '1', 'Buy soy milk');
-  await text(page, '.announcer', 'Others changed “\u2068Buy soy milk\u2069”');
+  await text(page, '.announcer', 'Someone else changed “\u2068Buy soy milk\u2069”');
   held.release();
-  await text(page, '.toast.alert p', 'Somebody else changed “\u2068Buy milk\u2069” while you were editing it.');
+  await text(page, '.toast.alert p', 'Someone else changed “\u2068Buy milk\u2069” while you were editing it.');
   await shows(page, ['Buy soy milk']);
 });
 
-test('a task that others deleted is not restored by the key that ends its edit', async (t) => {
+test('the Enter that ends an edit does not restore a task that others deleted', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Sweep'] });
   const page = await open(t, fixture.url);
   await row(page, 'Buy milk').locator('label').dblclick();
   await page.fill('.edit', 'Buy oat milk');
   await fixture.todo('rm', '1');
-  await text(page, '.announcer', 'Others deleted “\u2068Buy milk\u2069”');
+  await text(page, '.announcer', 'Someone else deleted “\u2068Buy milk\u2069”');
   await page.press('.edit', 'Enter');
   await page.waitForSelector('.toast.alert');
   await settled(page);
@@ -239,7 +239,7 @@ test('a task that others deleted is not restored by the key that ends its edit',
   await shows(page, ['Sweep']);
 });
 
-test('a text that was written for a list that is gone is told, and the next can be edited', async (t) => {
+test('a text edited for a replaced list is shown in a message, and the new list can be edited', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['old one', 'old two'] });
   const page = await open(t, fixture.url);
   await row(page, 'old two').locator('label').dblclick();
@@ -250,18 +250,18 @@ test('a text that was written for a list that is gone is told, and the next can 
   await fixture.add('new one');
   await fixture.startWeb();
   await shows(page, ['new one']);
-  await text(page, '.toast.alert p', '“\u2068what I wrote\u2069” was not changed: the list was replaced by another one');
+  await text(page, '.toast.alert p', 'Could not change “\u2068what I wrote\u2069”: the server now has a different list');
   await row(page, 'new one').locator('label').dblclick();
   await page.fill('.edit', 'new two');
   await page.press('.edit', 'Enter');
   await shows(page, ['new two']);
 });
 
-test('a page that hears nothing for long opens its stream anew', async (t) => {
+test('a silent stream is reopened after 40 seconds', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const context = await person(t);
-  // Its timers are the page's own then.
+  // Without shared workers the feed uses the timers of the page.
   await context.addInitScript(() => { delete window.SharedWorker; });
   const page = await context.newPage();
   await page.clock.install();
@@ -271,14 +271,14 @@ test('a page that hears nothing for long opens its stream anew', async (t) => {
   await page.clock.runFor(41_000);
   const deadline = Date.now() + WAIT_MS_MAX;
   while (proxy.eventsEver < 2) {
-    assert.ok(Date.now() < deadline, 'it is not opened');
+    assert.ok(Date.now() < deadline, 'the stream is not reopened');
     await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => drawn())));
   }
   await connection(page, 'live');
-  assert.equal(proxy.events, 1, 'the old one is closed');
+  assert.equal(proxy.events, 1, 'the old stream is closed');
 });
 
-// The clock of the shared worker, which Playwright does not reach, through the debugger.
+// Evaluates the expression in the shared worker, which Playwright does not expose.
 async function evaluateInWorker(t, page, expression) {
   const session = await page.context().browser().newBrowserCDPSession();
   t.after(() => session.detach());
@@ -295,8 +295,9 @@ async function evaluateInWorker(t, page, expression) {
   assert.equal(result?.exceptionDetails, undefined);
 }
 
-// A stream that is dead without being closed. The clock jumps instead of the computer sleeping.
-test('after a sleep of the computer, the page replaces the dead stream and shows what it missed', async (t) => {
+// During a sleep of the computer the connection dies silently: the proxy mutes it. The timers
+// stop while the clock continues: the clock jumps.
+test('after the computer slept, the page replaces the dead stream and shows what it missed', async (t) => {
   for (const how of ['the shared worker', 'a feed in the page']) {
     const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
     const proxy = await Proxy.start(t, fixture.url);
@@ -343,7 +344,7 @@ test('a tab that was frozen is up to date when it is shown again', async (t) => 
   await shows(page, ['Buy milk', 'Read a book']);
 });
 
-test('when the network is back, the page does not wait to reopen the stream', async (t) => {
+test('the stream is reopened immediately when the network is back', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const context = await person(t);
@@ -356,7 +357,7 @@ test('when the network is back, the page does not wait to reopen the stream', as
   await connection(page, 'live');
 });
 
-test('a title can be edited while others complete the task, even if that is not known yet', async (t) => {
+test('an edit is retried when another change of the task gets in between', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -370,7 +371,7 @@ test('a title can be edited while others complete the task, even if that is not 
   assert.equal(await page.locator('.toast').count(), 0);
 });
 
-test('whoever closes the page while changes wait is asked', async (t) => {
+test('closing the page with unsent changes asks for confirmation', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url);
   await fixture.killServer();

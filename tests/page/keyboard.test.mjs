@@ -1,10 +1,10 @@
-// The page without a mouse.
+// The page by keyboard alone.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { completed, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
 import { Fixture } from './harness/fixture.mjs';
 
-test('a whole session by keyboard alone', async (t) => {
+test('every action has a shortcut', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
   const { keyboard } = page;
@@ -22,7 +22,7 @@ test('a whole session by keyboard alone', async (t) => {
   await focusIs(page, 'Read a book: toggle');
   await press('ArrowDown');
   await focusIs(page, 'Call mum: toggle');
-  await press('ArrowDown'); // the last one
+  await press('ArrowDown'); // the last row stays focused
   await focusIs(page, 'Call mum: toggle');
   await press('Home');
   await focusIs(page, 'Buy milk: toggle');
@@ -70,7 +70,7 @@ test('a whole session by keyboard alone', async (t) => {
   await shows(page, ['Buy oat milk']);
   await press('2');
   await shows(page, ['Read a book', 'Call mum']);
-  await focusIs(page, 'Read a book: toggle'); // the first one, since the task that had it is not shown
+  await focusIs(page, 'Read a book: toggle'); // the first row, because the focused task is not shown
   await press('d');
   await shows(page, ['Call mum']);
   await press('4');
@@ -79,7 +79,7 @@ test('a whole session by keyboard alone', async (t) => {
   await press('r');
   await shows(page, []);
   await focusIs(page, 'new-todo');
-  await press('Escape', 'Tab', 'Tab', 'Enter'); // past the search to the filter that is first
+  await press('Escape', 'Tab', 'Tab', 'Enter'); // past the search to the first filter
   await shows(page, ['Buy oat milk', 'Read a book', 'Call mum']);
   await press('1');
   await shows(page, ['Buy oat milk', 'Read a book', 'Call mum']);
@@ -88,7 +88,7 @@ test('a whole session by keyboard alone', async (t) => {
   await settled(page);
 });
 
-test('what has no shortcut is reached with Tab, in the order it is read', async (t) => {
+test('Tab reaches every control, in reading order', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   await fixture.todo('done', '1');
   const page = await open(t, fixture.url);
@@ -111,7 +111,7 @@ test('what has no shortcut is reached with Tab, in the order it is read', async 
   await focusIs(page, 'act');
   await page.keyboard.press('Enter');
   await shows(page, ['Buy milk']);
-  await focusIs(page, 'a'); // where it was before the message
+  await focusIs(page, 'a'); // the focus returns to where it was
 });
 
 // Presses the key and holds it until it has repeated a few times.
@@ -150,7 +150,7 @@ test('a held key makes one change, and movement repeats', async (t) => {
   await focusIs(page, 'one: toggle');
 });
 
-test('a held key does not act on what its first press has put the focus on', async (t) => {
+test('a held key does not act on the control that its first press has focused', async (t) => {
   const titles = ['one', 'two', 'three'];
   const fixture = await Fixture.start(t, { titles });
   const page = await open(t, fixture.url);
@@ -241,7 +241,7 @@ for (const [order, keydown] of [
   });
 }
 
-test('no shortcut fires while one types', async (t) => {
+test('shortcuts are off while the user types in a field', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url);
   const all = 'njkxedrhus1234?/';
@@ -262,7 +262,7 @@ test('no shortcut fires while one types', async (t) => {
   assert.equal(new URL(page.url()).hash, '');
 });
 
-test('shortcuts of a task do nothing while something else has the focus', async (t) => {
+test('task shortcuts do nothing while a link or a dialog has the focus', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
@@ -278,7 +278,7 @@ test('shortcuts of a task do nothing while something else has the focus', async 
   await focusIs(page, 'selected');
 });
 
-test('the help shows every shortcut of the table', async (t) => {
+test('the help lists every shortcut', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
   await page.click('.help-open');
@@ -295,7 +295,7 @@ test('the help shows every shortcut of the table', async (t) => {
   await focusIs(page, 'help-open');
 });
 
-test('single keys can be switched off, which is remembered; the others stay', async (t) => {
+test('single-key shortcuts can be switched off for good, and the others stay on', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const context = await person(t);
   const page = await openTab(t, context, fixture.url);
@@ -320,7 +320,7 @@ test('single keys can be switched off, which is remembered; the others stay', as
   await shows(again, ['Buy milk', 'Read a book']);
 });
 
-test('on a Russian keyboard the same keys do the same', async (t) => {
+test('on a Russian keyboard the shortcuts are at the same positions', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
@@ -337,7 +337,7 @@ test('on a Russian keyboard the same keys do the same', async (t) => {
   await text(page, '.toast p', 'Deleted “\u2068Read a book\u2069”');
 });
 
-test('Escape leaves the field for a new task, also where there is no task to go to', async (t) => {
+test('Escape leaves the field for a new task even if there is no task', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
   await page.focus('.new-todo');

@@ -1,4 +1,4 @@
-// English and Russian.
+// The languages of the page: English and Russian.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { root, Fixture } from './harness/fixture.mjs';
 
 const files = join(root, 'src/web/page');
 
-test('both languages say the same things, in all their plural forms', async (t) => {
+test('both languages have the same messages, with all plural forms and values', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
   const load = async () => ({ ...(await import('/lang/en.js')), ...(await import('/lang/ru.js')) });
@@ -24,12 +24,12 @@ test('both languages say the same things, in all their plural forms', async (t) 
   for (const key of Object.keys(en)) assert.deepEqual(values(ru[key]), values(en[key]), key);
 });
 
-test('the browser\'s language is the page\'s', async (t) => {
+test('the page uses the language of the browser, or English', async (t) => {
   const fixture = await Fixture.start(t);
   for (const [locale, lang, empty] of [
-    ['ru-RU', 'ru', 'Дел пока нет. Запишите первую задачу выше.'],
-    ['en-US', 'en', 'Nothing to do yet. Write down the first task above.'],
-    ['fi-FI', 'en', 'Nothing to do yet. Write down the first task above.'],
+    ['ru-RU', 'ru', 'Задач нет. Добавьте задачу в поле выше.'],
+    ['en-US', 'en', 'No tasks. Add one above.'],
+    ['fi-FI', 'en', 'No tasks. Add one above.'],
   ]) {
     const page = await open(t, fixture.url, { locale });
     await text(page, '.empty', empty);
@@ -68,7 +68,7 @@ for (const [languages, stored, lang] of [
   });
 }
 
-test('the switch changes everything that is said, and is remembered', async (t) => {
+test('the language switch changes every text, and is remembered', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
   const page = await openTab(t, context, fixture.url);
@@ -87,7 +87,7 @@ test('the switch changes everything that is said, and is remembered', async (t) 
   await text(again, '.todo-count', '1 task left');
 });
 
-test('plurals are right in both languages', async (t) => {
+test('plural forms are right in both languages', async (t) => {
   const fixture = await Fixture.start(t);
   const [english, russian] = [await open(t, fixture.url), await open(t, fixture.url, { locale: 'ru' })];
   let count = 0;
@@ -107,7 +107,7 @@ test('plurals are right in both languages', async (t) => {
   }
 });
 
-test('without storage the page works, and remembers as long as it lives', async (t) => {
+test('without storage the page works, and settings last as long as the page', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
   await context.addInitScript(() => {
@@ -126,7 +126,7 @@ test('without storage the page works, and remembers as long as it lives', async 
   await connection(page, 'live');
 });
 
-test('every module is loaded ahead, so that none waits for another to name it', async (t) => {
+test('every module is preloaded', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
   const html = await readFile(join(files, 'index.html'), 'utf8');
@@ -135,5 +135,5 @@ test('every module is loaded ahead, so that none waits for another to name it', 
     .filter((path) => path.endsWith('.js') && path !== '/main.js' && path !== '/worker.js');
   await until(page, () => document.readyState, 'complete');
   assert.deepEqual([...new Set(await page.evaluate(loaded))].sort(), ahead.sort());
-  for (const path of ahead) await readFile(join(files, path)); // it exists
+  for (const path of ahead) await readFile(join(files, path)); // the file exists
 });

@@ -1,11 +1,11 @@
-// Several people, tabs and programs on one list.
+// Several users, tabs and programs with one list.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, connection, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
 import { Proxy } from './harness/proxy.mjs';
 import { Fixture } from './harness/fixture.mjs';
 
-test('two pages and a REPL see each other', async (t) => {
+test('two pages and a REPL see each other\'s changes', async (t) => {
   const fixture = await Fixture.start(t);
   const [anna, boris] = [await open(t, fixture.url), await open(t, fixture.url)];
   const repl = fixture.repl();
@@ -23,7 +23,7 @@ test('two pages and a REPL see each other', async (t) => {
   for (const page of [anna, boris]) await shows(page, ['from Anna', 'changed in the REPL']);
 });
 
-test('what others change is highlighted and read out, what one changes oneself is not', async (t) => {
+test('changes by others are highlighted and announced, own changes are not', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const page = await open(t, fixture.url);
   await page.evaluate(() => {
@@ -40,8 +40,8 @@ test('what others change is highlighted and read out, what one changes oneself i
   await fixture.todo('done', '1');
   await completed(page, ['Buy milk', 'Read a book']);
   await highlighted(['Buy milk']);
-  await text(page, '.announcer', 'Others completed “\u2068Buy milk\u2069”');
-  await until(page, () => document.querySelectorAll('.changed').length, 0); // it is brief
+  await text(page, '.announcer', 'Someone else completed “\u2068Buy milk\u2069”');
+  await until(page, () => document.querySelectorAll('.changed').length, 0); // the highlight ends
   await fixture.add('one', 'two', 'three');
   await highlighted(['Buy milk', 'one', 'two', 'three']);
   assert.equal(await page.getAttribute('.announcer', 'role'), 'status');
@@ -91,7 +91,7 @@ test('the history of a task ends with its purge, and an unknown action is announ
   await page.waitForSelector('.history-changes li');
   const task = { id: 1, title: 'Buy milk', updatedAt: '2026-01-01T00:00:00Z' };
   proxy.send('updates', [{ action: 'POLISHED', revision: '2', previousRevision: '1', task: { ...task, revision: '2' } }]);
-  await text(page, '.announcer', 'Others changed “\u2068Buy milk\u2069”');
+  await text(page, '.announcer', 'Someone else changed “\u2068Buy milk\u2069”');
   proxy.send('updates', [{ action: 'PURGED', revision: '3', previousRevision: '2', task: { id: 1 } }]);
   const told = () => [...document.querySelectorAll('.history-changes li')].map((li) => {
     return [li.querySelector('strong').textContent, li.querySelector('time').textContent !== ''];
@@ -100,7 +100,7 @@ test('the history of a task ends with its purge, and an unknown action is announ
   await shows(page, []);
 });
 
-test('the focus stays with the task while others change what is around it', async (t) => {
+test('the focus stays on its task, or moves to the next one, when others delete tasks', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   const page = await open(t, fixture.url);
   await row(page, 'two').locator('.toggle').focus();
@@ -112,7 +112,7 @@ test('the focus stays with the task while others change what is around it', asyn
   await focusIs(page, 'three: toggle');
 });
 
-test('a title that is being edited stays as typed while others change the list', async (t) => {
+test('a title that is being edited is not touched by changes of others', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two'] });
   const page = await open(t, `${fixture.url}/#/active`);
   await row(page, 'two').locator('label').dblclick();
@@ -124,11 +124,11 @@ test('a title that is being edited stays as typed while others change the list',
   assert.equal(await page.inputValue('.edit'), 'half a sen');
   await focusIs(page, 'two: edit');
   await page.press('.edit', 'Enter');
-  await shows(page, ['three']); // it is completed, and so is not shown any more
+  await shows(page, ['three']); // the edited task is completed and therefore not shown
   await until(page, () => location.hash, '#/active');
 });
 
-test('the tabs of a browser share one stream, which outlives the first of them', async (t) => {
+test('the tabs of a browser share one stream, also after the first tab is closed', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const context = await person(t);
@@ -149,7 +149,7 @@ test('the tabs of a browser share one stream, which outlives the first of them',
   assert.equal(proxy.events, 1);
 });
 
-test('the worker forgets a tab that leaves, until it is heard again', async (t) => {
+test('the worker forgets a tab that leaves, and sends the list when it returns', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
   const page = await openTab(t, context, fixture.url);
@@ -182,7 +182,7 @@ test('the worker forgets a tab that leaves, until it is heard again', async (t) 
 test('the worker forgets a tab that crashed, and no other tab when the clock jumps', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
-  // The worker's code in the page itself, where its clock can be set.
+  // The worker's code runs in the page, where its clock and timers can be set.
   const heard = await page.evaluate(async () => {
     const { TAB_HEARTBEAT_MS, TAB_HEARTBEATS_MISSED_MAX } = await import('/limits.js');
     let sweep;
@@ -204,7 +204,7 @@ test('the worker forgets a tab that crashed, and no other tab when the clock jum
     sweep();
     for (const port of ports) port.heard.length = 0;
     for (const port of ports) port.onmessage({ data: 'here' });
-    return ports.map((port) => port.heard.length > 0); // who is new is told the state
+    return ports.map((port) => port.heard.length > 0); // a forgotten tab gets the list
   });
   assert.deepEqual(heard, [false, true]);
 });

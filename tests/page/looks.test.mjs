@@ -1,5 +1,5 @@
-// How it looks, and whether everybody can use it: each view in both colour schemes is
-// checked with axe-core, and its picture is left in target/page-screenshots for people.
+// Appearance and accessibility: axe-core checks each view in both colour schemes. Screenshots
+// for review are left in target/page-screenshots.
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -28,7 +28,7 @@ async function list(page, fixture) {
   await until(page, () => document.querySelectorAll('.changed').length, 0);
 }
 
-// Each view: how to get there from an open page.
+// How to open each view.
 const VIEWS = {
   empty: { titles: [], go: (page) => page.waitForSelector('.empty') },
   list: { go: list },
@@ -103,7 +103,7 @@ const VIEWS = {
       await fixture.killServer();
       await connection(page, 'offline');
       await row(page, 'Buy milk').locator('.toggle').click();
-      await text(page, '.waiting', '1 change waits to be sent');
+      await text(page, '.waiting', '1 change not sent yet');
     },
   },
 };
@@ -118,7 +118,7 @@ async function check(page, name, colorScheme) {
 
 for (const colorScheme of ['light', 'dark']) {
   for (const [name, { titles = TASKS, go }] of Object.entries(VIEWS)) {
-    test(`${name}, ${colorScheme}: axe-core finds nothing`, async (t) => {
+    test(`${name}, ${colorScheme}: axe-core finds no violation`, async (t) => {
       const fixture = await Fixture.start(t, { titles });
       const options = { colorScheme, viewport: { width: 900, height: 680 }, reducedMotion: 'reduce' };
       const page = await open(t, fixture.url, options);
@@ -128,7 +128,7 @@ for (const colorScheme of ['light', 'dark']) {
   }
 }
 
-test('the colours are those that the system prefers, at once when that changes', async (t) => {
+test('the page follows the colour scheme of the system', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url, { colorScheme: 'dark' });
   const light = () => {
@@ -147,7 +147,7 @@ for (const [name, width, height, touch, locale] of [
   ['tablet', 768, 1024, true, 'ru'],
   ['wide', 1400, 900, false, 'en'],
 ]) {
-  test(`${name}: nothing is wider than the window, and targets are large enough`, async (t) => {
+  test(`${name}: nothing is wider than the window, and targets have at least 24 pixels`, async (t) => {
     const fixture = await Fixture.start(t, { titles: [...TASKS, ...LONG] });
     await fixture.todo('done', '3');
     const options = { viewport: { width, height }, hasTouch: touch, isMobile: touch, locale };
@@ -158,7 +158,7 @@ for (const [name, width, height, touch, locale] of [
       if (document.documentElement.scrollWidth > innerWidth) faults.push(`scrolls to ${document.documentElement.scrollWidth}`);
       for (const target of document.querySelectorAll('a, button, input')) {
         const { width: w, height: h, left, right } = target.getBoundingClientRect();
-        if (w === 0 || getComputedStyle(target).clipPath !== 'none') continue; // not there, or for the keyboard alone
+        if (w === 0 || getComputedStyle(target).clipPath !== 'none') continue; // hidden, or for the keyboard only
         if (Math.min(w, h) < 24) faults.push(`${target.className} is ${w} by ${h}`);
         if (left < 0 || right > innerWidth) faults.push(`${target.className} is outside`);
       }
@@ -182,7 +182,7 @@ for (const [name, width, height, touch, locale] of [
   });
 }
 
-test('what gets the focus is not hidden behind what stays in the window', async (t) => {
+test('a focused control is not hidden behind the sticky parts', async (t) => {
   const titles = Array.from({ length: 60 }, (_, n) => `task ${n}`);
   const fixture = await Fixture.start(t, { titles });
   const page = await open(t, fixture.url, { viewport: { width: 600, height: 600 } });
@@ -201,7 +201,7 @@ test('what gets the focus is not hidden behind what stays in the window', async 
   }
 });
 
-test('who wants less motion gets none', async (t) => {
+test('nothing moves if the system asks for reduced motion', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url, { reducedMotion: 'reduce' });
   await shows(page, ['Buy milk']);
@@ -214,7 +214,7 @@ test('who wants less motion gets none', async (t) => {
   await fixture.todo('done', '1');
   await page.waitForSelector('li.changed');
   const tint = () => getComputedStyle(document.querySelector('li.changed') ?? document.body).backgroundColor;
-  assert.notEqual(await page.evaluate(tint), 'rgba(0, 0, 0, 0)'); // it can still be seen
+  assert.notEqual(await page.evaluate(tint), 'rgba(0, 0, 0, 0)'); // the change is still visible
   await page.hover('.todo-list li');
   await page.click('.destroy');
   await page.waitForSelector('.toast');

@@ -1,4 +1,4 @@
-// What one person can do to the list.
+// What one user can do to the list.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, completed, focusIs, open, row, settled, shows, text, until } from './harness/browser.mjs';
@@ -10,10 +10,10 @@ async function listed(fixture, ...options) {
   return lines.map((line) => JSON.parse(line).title);
 }
 
-test('a new list is a field to write into, and what is written is on the server', async (t) => {
+test('a new list shows only a field, and added tasks are on the server', async (t) => {
   const fixture = await Fixture.start(t);
   const page = await open(t, fixture.url);
-  await text(page, '.empty', 'Nothing to do yet. Write down the first task above.');
+  await text(page, '.empty', 'No tasks. Add one above.');
   await focusIs(page, 'new-todo');
   assert.equal(await page.isVisible('.footer'), false);
   await add(page, '  Buy milk ');
@@ -27,7 +27,7 @@ test('a new list is a field to write into, and what is written is on the server'
   await shows(page, ['Buy milk', 'Water the plants']);
 });
 
-test('the parts have the names of the TodoMVC convention', async (t) => {
+test('the elements have the class names of the TodoMVC convention', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   await fixture.todo('done', '2');
   const page = await open(t, fixture.url);
@@ -42,7 +42,7 @@ test('the parts have the names of the TodoMVC convention', async (t) => {
   await page.waitForSelector('.todo-list li.editing .edit');
 });
 
-test('a task is completed and opened again', async (t) => {
+test('a task is completed and reopened', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const page = await open(t, fixture.url);
   await row(page, 'Buy milk').locator('.toggle').click();
@@ -56,7 +56,7 @@ test('a task is completed and opened again', async (t) => {
   assert.deepEqual(await listed(fixture, '--open'), ['Buy milk', 'Read a book']);
 });
 
-test('a title is edited in place: Enter and leaving save, Escape does not, empty deletes', async (t) => {
+test('editing a title: Enter and leaving the field save, Escape discards, an empty title deletes', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   const page = await open(t, fixture.url);
   const edit = async (title, words) => {
@@ -88,7 +88,7 @@ test('a title is edited in place: Enter and leaving save, Escape does not, empty
   assert.equal(await page.inputValue('.edit'), 'uno');
 });
 
-test('a deleted task comes back with Undo, and from the deleted tasks', async (t) => {
+test('a deleted task is restored with Undo or from the deleted tasks', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book', 'Call mum'] });
   const page = await open(t, fixture.url);
   const remove = async (title) => {
@@ -98,17 +98,17 @@ test('a deleted task comes back with Undo, and from the deleted tasks', async (t
   await remove('Read a book');
   await shows(page, ['Buy milk', 'Call mum']);
   await text(page, '.toast p', 'Deleted “\u2068Read a book\u2069”');
-  await focusIs(page, 'Call mum: toggle'); // its neighbour
+  await focusIs(page, 'Call mum: toggle'); // the next row
   await page.click('.toast .act');
   await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
   assert.equal(await page.locator('.toast').count(), 0);
 
   await remove('Call mum');
-  await focusIs(page, 'Read a book: toggle'); // the last one now
+  await focusIs(page, 'Read a book: toggle'); // the last row
   await remove('Buy milk');
   await remove('Read a book');
   await shows(page, []);
-  await focusIs(page, 'new-todo'); // nothing is left
+  await focusIs(page, 'new-todo'); // no row is left
   await page.click('.filters a[href="#/deleted"]');
   await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
   assert.equal(await row(page, 'Call mum').locator('.toggle').isDisabled(), true);
@@ -121,7 +121,7 @@ test('a deleted task comes back with Undo, and from the deleted tasks', async (t
   assert.deepEqual(await listed(fixture), ['Call mum']);
 });
 
-test('a message with Undo goes after a while, but not while the pointer or the focus is on it', async (t) => {
+test('a message with Undo expires, but not while the pointer or the focus is on it', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url);
   const over = () => page.evaluate(() => window.undoTimeIsOver());
@@ -137,11 +137,11 @@ test('a message with Undo goes after a while, but not while the pointer or the f
   await page.waitForSelector('.toast', { state: 'detached' });
   await page.keyboard.press('Escape');
   await page.focus('.filters .selected');
-  await page.keyboard.press('u'); // the key still does it
+  await page.keyboard.press('u'); // the shortcut still works
   await shows(page, ['Buy milk']);
 });
 
-test('which tasks are shown is in the address, and the back button leads back', async (t) => {
+test('the filter is part of the address, and the back button works', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['open', 'done', 'gone'] });
   await fixture.todo('done', '2');
   await fixture.todo('rm', '3');
@@ -169,7 +169,7 @@ test('which tasks are shown is in the address, and the back button leads back', 
   await shows(page, ['open']);
 });
 
-test('all tasks are completed and opened again at once, and that can be taken back', async (t) => {
+test('all tasks are completed or reopened by one action, which can be undone', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   await fixture.todo('done', '2');
   const page = await open(t, fixture.url);
@@ -191,7 +191,7 @@ test('all tasks are completed and opened again at once, and that can be taken ba
   assert.deepEqual(await listed(fixture, '--open'), ['one', 'two', 'three']);
 });
 
-test('completed tasks are cleared, and that can be taken back', async (t) => {
+test('completed tasks are cleared by one action, which can be undone', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['one', 'two', 'three'] });
   const page = await open(t, fixture.url);
   await shows(page, ['one', 'two', 'three']);
@@ -201,14 +201,14 @@ test('completed tasks are cleared, and that can be taken back', async (t) => {
   await text(page, '.clear-completed', 'Clear completed (2)');
   await page.click('.clear-completed');
   await shows(page, ['two']);
-  await focusIs(page, 'selected'); // the button is gone
+  await focusIs(page, 'selected'); // the button is hidden
   await settled(page);
   assert.deepEqual(await listed(fixture), ['two']);
   await page.click('.toast .act');
   await shows(page, ['one', 'two', 'three']);
 });
 
-test('search narrows the list as one types, and what acts on all of it', async (t) => {
+test('search filters while the user types, and limits actions on all tasks', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Buy MILK powder', 'Молоко и хлеб', 'Read'] });
   const page = await open(t, fixture.url);
   await page.fill('.search', 'milk');
@@ -221,13 +221,13 @@ test('search narrows the list as one types, and what acts on all of it', async (
   await page.fill('.search', 'МОЛОКО');
   await shows(page, ['Молоко и хлеб']);
   await page.fill('.search', 'nowhere');
-  await text(page, '.empty', 'Nothing matches “nowhere”.');
+  await text(page, '.empty', 'No tasks match “nowhere”.');
   await page.press('.search', 'Escape');
   await shows(page, ['Buy milk', 'Buy MILK powder', 'Молоко и хлеб', 'Read']);
   await completed(page, ['Buy MILK powder']);
 });
 
-test('the history of a task is told, and goes on while it is read', async (t) => {
+test('the history of a task is shown and grows while the dialog is open', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   await fixture.todo('edit', '1', 'Buy oat milk');
   await fixture.todo('done', '1');
@@ -247,7 +247,7 @@ test('the history of a task is told, and goes on while it is read', async (t) =>
   await focusIs(page, 'Buy oat milk: history-open');
 });
 
-test('a dialog closes when the mouse is pressed and released beside it, not when text is selected past its edge', async (t) => {
+test('a dialog closes on a click beside it, not when text is selected past its edge', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const page = await open(t, fixture.url, { hasTouch: true });
   await shows(page, ['Buy milk']);
@@ -282,7 +282,7 @@ test('a dialog closes when the mouse is pressed and released beside it, not when
   }
 });
 
-test('what changes while a history loads is told behind it', async (t) => {
+test('a change made while a history loads is appended to it', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
@@ -296,7 +296,7 @@ test('what changes while a history loads is told behind it', async (t) => {
   await until(page, told, ['Added', 'Completed']);
 });
 
-test('a long history comes in pages', async (t) => {
+test('a long history is loaded in pages', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['0'] });
   const repl = fixture.repl();
   for (let n = 1; n <= 230; n += 1) repl.type(`edit 1 ${n}`);

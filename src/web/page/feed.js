@@ -143,8 +143,7 @@ export class Feed {
 
   #lost(state) {
     const since = this.#connection.since ?? Date.now();
-    const { state: before } = this.#connection;
-    if (before !== 'offline') this.#connect(state, since);
+    if (this.#connection.state !== 'offline') this.#connect(state, since);
     this.#offlineTimer ??= setTimeout(() => this.#connect('offline', since), OFFLINE_AFTER_MS);
   }
 

@@ -1,4 +1,4 @@
-// What the page says, in the reader's language.
+// The texts of the page in the user's language.
 import { en } from './lang/en.js';
 import { ru } from './lang/ru.js';
 import { recall, remember } from './settings.js';
@@ -8,7 +8,7 @@ const SETTING = 'language';
 const listeners = [];
 const reported = [navigator.languages ?? navigator.language].flat(); // the preferred one first
 let language;
-let locale; // the language with the reader's region, such as en-GB: dates depend on it
+let locale; // the language with the user's region, such as en-GB, for dates and times
 let plural;
 let number;
 
@@ -54,8 +54,8 @@ export function onLanguage(listener) {
   listeners.push(listener);
 }
 
-// The message with its {values} put in; `count` chooses among plural forms. `otherwise` names
-// the message to use if there is none for the key.
+// Returns the message with its {values} filled in; `count` chooses the plural form. If there
+// is no message for the key, the one for `otherwise` is used.
 export function t(key, values = {}, otherwise = undefined) {
   const message = MESSAGES[language][key] ?? MESSAGES[language][otherwise];
   const text = typeof message === 'string' ? message : message[plural.select(values.count)];
@@ -65,20 +65,20 @@ export function t(key, values = {}, otherwise = undefined) {
   });
 }
 
-// HH:MM, which is read the same everywhere.
+// Returns HH:MM, which reads the same in every region.
 export function clock(ms) {
   const format = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
   return new Intl.DateTimeFormat(locale, format).format(ms);
 }
 
-// Empty for a text that is not a time.
+// Returns an empty text if `iso` is not a time.
 export function dateAndTime(iso) {
   const time = Date.parse(iso);
   if (Number.isNaN(time)) return '';
   return new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }).format(time);
 }
 
-// Fills in what the markup only names: data-text, data-label and data-placeholder.
+// Fills in the texts that the markup refers to: data-text, data-label and data-placeholder.
 export function translate(root) {
   for (const element of root.querySelectorAll('[data-text]')) {
     element.textContent = t(element.dataset.text);

@@ -1,9 +1,10 @@
-// The shortcuts: one table, which the page obeys and the help shows.
+// The keyboard shortcuts. The help dialog shows the same table.
 import { recall, remember } from './settings.js';
 
-// `keys` act wherever nobody types; `onRow` only while a task has the focus; `native` is what
-// the browser does by itself. One character alone is a single-key shortcut, which speech
-// input may fire by mistake, so those can be switched off (WCAG 2.1.4).
+// `keys` work everywhere except in text fields, `onRow` only while a task has the focus.
+// `native` keys are handled by the browser or by the field that has the focus. `repeats`: a
+// held key repeats the action. Speech input can trigger single-character shortcuts by mistake,
+// so they can be switched off (WCAG 2.1.4).
 export const SHORTCUTS = [
   { does: 'add', keys: ['n'] },
   { does: 'search', keys: ['/', 's'] },
@@ -35,8 +36,8 @@ export function setSingleKeys(on) {
   remember(SETTING, on ? 'on' : 'off');
 }
 
-// Calls run(does) for each shortcut that is pressed. `run` returns whether it did anything;
-// if not, the key keeps its usual meaning.
+// Calls run(does) for each shortcut that is pressed. If `run` returns false, the key keeps its
+// usual meaning.
 export function onShortcut(run) {
   addEventListener('keydown', (event) => {
     if (event.defaultPrevented || isTyping(event.target)) return;
@@ -87,7 +88,8 @@ function mayRepeat(event, pressedOn) {
   return !found || found.repeats === true;
 }
 
-// Where letters are not Latin (a Russian keyboard) the key's place counts.
+// Returns the key as the table spells it. On a keyboard without Latin letters, such as a
+// Russian one, the position of the key counts.
 function name({ key, code, ctrlKey, metaKey, altKey, shiftKey }) {
   const latin = /^[^\x00-\x7f]$/.test(key) && code.startsWith('Key') ? code.slice(3) : key;
   const control = ctrlKey || metaKey;

@@ -1,5 +1,5 @@
-// A todod and a todo-web of the test's own, each in a process, with a data directory that
-// goes with the test; and the `todo` command as the other person.
+// What a test starts and removes: a todod and a todo-web process and a data directory. The
+// `todo` command acts as another user.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
@@ -32,7 +32,7 @@ class Program {
     const failed = once(child, 'exit').then(([code]) => {
       throw new Error(`${path} ended with ${code}: ${this.#log}`);
     });
-    failed.catch(() => {}); // it will end some day
+    failed.catch(() => {}); // an exit after the start is not an error
     const late = new Promise((_, reject) => {
       setTimeout(reject, START_MS_MAX, new Error(`${path} is not ready: ${this.#log}`)).unref();
     });
@@ -57,7 +57,7 @@ async function listening(stdout) {
       return found[1];
     }
   }
-  return new Promise(() => {}); // the end of the program tells more
+  return new Promise(() => {}); // the exit of the program is the better error
 }
 
 export class Fixture {
@@ -65,10 +65,10 @@ export class Fixture {
   #web = new Program();
   #clients = [];
   dir;
-  server; // todod's address
-  url; // todo-web's
+  server; // address of todod
+  url; // of todo-web
 
-  // With these tasks, or with a copy of the data of a fixture whose server has ended.
+  // Starts with these tasks, or with a copy of the data of a fixture whose server has ended.
   static async start(t, { titles = [], copyOf } = {}) {
     const fixture = new Fixture();
     fixture.dir = await mkdtemp(join(tmpdir(), 'todo-page-'));
@@ -80,7 +80,7 @@ export class Fixture {
     return fixture;
   }
 
-  // The same address and the same data as before.
+  // Starts todod, again with the same address and data if it ran before.
   async startServer(dataDir = 'data') {
     const args = ['--listen', this.server ?? '127.0.0.1:0', '--data-dir', join(this.dir, dataDir)];
     this.server = await this.#todod.start(tododPath, args);
@@ -115,7 +115,7 @@ export class Fixture {
     if (code !== 0) throw new Error(`todo add: exit code ${code}`);
   }
 
-  // A REPL to write lines to; `saw(text)` waits until it has printed the text.
+  // Starts a REPL: type(line) enters a line, saw(text) waits until it has printed the text.
   repl() {
     const child = spawn(todoPath, ['--server', this.server], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#clients.push(child);

@@ -1,4 +1,4 @@
-// A proxy before todo-web that can count, hold, refuse, swallow and lose what passes.
+// A proxy before todo-web that counts streams and injects faults.
 import { once } from 'node:events';
 import http from 'node:http';
 import { Transform } from 'node:stream';
@@ -42,7 +42,7 @@ export class Proxy {
     this.#port = this.#server.address().port;
   }
 
-  // Every connection breaks, and no new one is taken.
+  // Breaks every connection and refuses new ones.
   async down() {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');
@@ -51,7 +51,8 @@ export class Proxy {
     await closed;
   }
 
-  // The next call of the method is answered by todod, but the answer waits for release().
+  // Holds the answer to the next call of the method until release(). `answered` resolves when
+  // the server has answered.
   hold(method) {
     let release;
     const released = new Promise((resolve) => {
@@ -68,7 +69,7 @@ export class Proxy {
     return { answered, release };
   }
 
-  // The next call of the method does its work, but the answer is lost.
+  // Executes the next call of the method, but loses the answer.
   lose(method) {
     this.#rule(method, async (upstream, response) => {
       await upstream.complete;
@@ -76,7 +77,7 @@ export class Proxy {
     });
   }
 
-  // The next call of the method never gets to todod.
+  // Refuses the next call of the method, which does not reach the server.
   refuse(method, status, answer) {
     this.#rule(method, undefined, (response) => {
       response.writeHead(status, { 'Content-Type': 'application/json' });
@@ -84,17 +85,17 @@ export class Proxy {
     });
   }
 
-  // Streams that are open stay open, but nothing passes any more, as after a laptop's sleep.
+  // Keeps open streams open without passing anything on, as after a sleep of the computer.
   mute() {
     this.#muted += 1;
   }
 
-  // The next change never reaches the stream.
+  // Removes the next change from the stream.
   swallow() {
     this.#swallow = true;
   }
 
-  // Sends an event that todo-web did not send to every open stream.
+  // Sends an event of the test to every open stream.
   send(event, content) {
     for (const stream of this.#streams) stream.write(`event: ${event}\ndata: ${JSON.stringify(content)}\n\n`);
   }
@@ -133,7 +134,7 @@ export class Proxy {
     request.pipe(onward);
   }
 
-  // Each event is a chunk of its own.
+  // Each event arrives in a chunk of its own.
   #sieve() {
     const muted = this.#muted;
     return new Transform({
@@ -148,7 +149,7 @@ export class Proxy {
 
 const bodies = new WeakMap();
 
-// The whole body, read once.
+// Reads the whole body, once.
 function complete(upstream) {
   if (!bodies.has(upstream)) {
     bodies.set(upstream, (async () => {

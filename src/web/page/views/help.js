@@ -1,4 +1,4 @@
-// The shortcuts, as the table of keys.js has them.
+// The help dialog, which lists the shortcuts, and what closes a dialog.
 import { onLanguage, t } from '../i18n.js';
 import { setSingleKeys, SHORTCUTS, singleKeysOn } from '../keys.js';
 

@@ -1,4 +1,4 @@
-// Search as you type, over the tasks that are loaded.
+// The search field, which filters while the user types.
 
 const field = document.querySelector('.search');
 
