@@ -86,6 +86,32 @@ test('a change missing from the stream is noticed with the next one', async (t) 
   assert.equal(proxy.eventsEver, 2); // reopened, with a snapshot
 });
 
+test('an update is next, a duplicate or a gap by its previous revision', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
+  const cases = [
+    // position, previousRevision, revision
+    [5, '5', '6', 'next'],
+    [5, '3', '9', 'next'], // changes that do not concern the stream lie in between
+    [5, '5', '1000', 'next'],
+    [5, undefined, '6', 'next'], // absent is 0
+    [0, undefined, '1', 'next'],
+    [9, '9', '10', 'next'], // as text 10 is smaller than 9
+    [5, '6', '7', 'gap'],
+    [0, '1', '2', 'gap'],
+    [9, '10', '11', 'gap'],
+    [5, '4', '5', 'duplicate'],
+    [5, '1', '2', 'duplicate'],
+    [10, '8', '9', 'duplicate'],
+    [5, undefined, '5', 'duplicate'],
+  ];
+  const found = await page.evaluate(async (updates) => {
+    const { orderOf } = await import('/feed.js');
+    return updates.map(([position, previousRevision, revision]) => orderOf({ previousRevision, revision }, position));
+  }, cases);
+  assert.deepEqual(found, cases.map(([, , , wanted]) => wanted));
+});
+
 test('when the server has another list, the page shows it and sends it no change made for the old one', async (t) => {
   const fixture = await Fixture.start(t, { titles: ['old one', 'old two'] });
   const page = await open(t, fixture.url);

@@ -14,7 +14,7 @@ export class Feed {
   #source;
   #tasks = new Map(); // id → task
   #listId = '';
-  #revision = 0; // #tasks has every change up to this one
+  #revision = 0; // of the last change in #tasks, or of the snapshot
   #snapshot; // the list while it arrives; undefined once it is complete
   #connection = { type: 'connection', state: 'connecting', since: undefined };
   #offlineTimer;
@@ -104,8 +104,9 @@ export class Feed {
         continue;
       }
       const revision = Number(update.revision);
-      if (revision <= this.#revision) continue;
-      if (revision !== this.#revision + 1) return this.#startOver(changes);
+      const order = orderOf(update, this.#revision);
+      if (order === 'duplicate') continue;
+      if (order === 'gap') return this.#startOver(changes);
       this.#revision = revision;
       apply(this.#tasks, update.action, task);
       changes.push({ action: update.action, requestId: update.requestId ?? '', revision, task });
@@ -120,13 +121,14 @@ export class Feed {
       this.#listId = listId;
       this.#revision = Number(revision);
       this.#emit(this.#list());
-    } else if (listId !== this.#listId || Number(revision) !== this.#revision) {
+    } else if (listId !== this.#listId || Number(revision) < this.#revision) {
+      // A greater revision is not taken over: if a change was lost, the next one shows it.
       return this.#startOver([]);
     }
     this.#connect('live', undefined);
   }
 
-  // Under filter=any revisions are consecutive. After a gap only a snapshot is complete.
+  // After a gap only a snapshot is complete.
   #startOver(changes) {
     this.#send(changes);
     this.#reopen();
@@ -155,6 +157,14 @@ export class Feed {
     this.#connection = { type: 'connection', state, since };
     this.#emit(this.#connection);
   }
+}
+
+// Returns how an update follows a position, the revision up to which all is known: 'next',
+// 'duplicate' or 'gap'. No change that concerns the stream lies between the update's previous
+// revision and its revision. proto3 JSON writes an int64 as a string and omits 0.
+export function orderOf({ revision, previousRevision = 0 }, position) {
+  if (Number(revision) <= position) return 'duplicate';
+  return Number(previousRevision) <= position ? 'next' : 'gap';
 }
 
 // A purged task was removed for good: its change carries only the id.
