@@ -297,7 +297,8 @@ fn what_may_be_packed() {
 fn an_end_must_have_its_cause() {
     let mut log = eight_changes();
     log.compacted = 4;
-    let gone = "the history up to revision 4 was compacted, but was requested from revision 2".to_owned();
+    let gone =
+        "the history up to revision 4 was compacted, but was requested from revision 2".to_owned();
     let mut recording = resumed(&log);
     recording.messages.clear();
     recording.end = Some((Code::OUT_OF_RANGE, gone));

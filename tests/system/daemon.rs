@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
-use todo::wire::proto::Filter;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::Filter;
 
 use crate::harness::{Calls, client, end_of, refusal, until, watch};
 
@@ -256,10 +256,8 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
 
     let data_dir = dir.path().to_str().unwrap();
-    let _on_disk = Daemon::with_environment(&[
-        ("TODO_DATA_DIR", data_dir),
-        ("TODO_QUEUE_MAX", "1"),
-    ]);
+    let _on_disk =
+        Daemon::with_environment(&[("TODO_DATA_DIR", data_dir), ("TODO_QUEUE_MAX", "1")]);
     assert!(dir.path().join("todo.db").exists());
 }
 

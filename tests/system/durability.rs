@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{never, unbounded};
 use todo::client::{Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{SqliteStore, StoreError, StoreErrorKind};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{self, Calls, TestServer, end_of, next_update, refusal, watch};

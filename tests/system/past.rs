@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::thread;
 
 use todo::client::{CallError, Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
 use crate::harness::{Calls, TestServer, refusal, until};
@@ -100,7 +100,10 @@ fn the_list_as_it_was_stays_what_it_was_until_it_is_refused() {
         );
         let (code, why) = refusal(list_at(&client, compacted - 1, Filter::ANY, 9));
         assert_eq!(code, Code::OutOfRange);
-        assert!(why.contains(&format!("history up to revision {compacted} was compacted")), "{why}");
+        assert!(
+            why.contains(&format!("history up to revision {compacted} was compacted")),
+            "{why}"
+        );
     });
 }
 

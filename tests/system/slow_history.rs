@@ -6,9 +6,9 @@ use std::time::Duration;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::HISTORY_READ_MAX;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{HistoryError, SqliteStore};
+use todo::wire::proto::*;
 
 use crate::change_log::Log;
 use crate::checker::Recording;
