@@ -23,6 +23,7 @@ mod open_files;
 mod pages;
 mod past;
 mod promises;
+mod purge;
 mod readme;
 mod requests;
 mod restarts;
