@@ -150,7 +150,7 @@ impl World {
                 Err(Code::Unavailable) => {
                     until("the server is back", || {
                         client = harness::client(&self.address);
-                        client.get(1).is_ok()
+                        client.page(Filter::ANY, 1, "").is_ok()
                     });
                 }
                 Err(code) => panic!("{code:?}"),
