@@ -30,6 +30,7 @@ mod restarts;
 mod resume;
 mod retry;
 mod scripts;
+mod shared_log;
 mod slow;
 mod slow_history;
 mod snapshots;
