@@ -96,7 +96,7 @@ fn a_client_reads_what_it_wrote() {
                     let client = harness::client(address);
                     for _ in 0..50 {
                         let id = client.add("task").unwrap().id;
-                        let task = client.edit(id, Edit::Complete).unwrap().unwrap();
+                        let task = client.edit(id, Edit::Complete).unwrap();
                         assert_eq!(client.get(id).unwrap(), task);
                         let all = client.page(Filter::ANY, 0, "").unwrap();
                         assert!(all.revision >= task.revision && all.tasks.contains(&task));
