@@ -164,8 +164,8 @@ pub const ROUND_MESSAGES: usize = 256;
 pub const ROUND_TIME_MAX: Duration = Duration::from_millis(5);
 /// The maximum number of listings that wait for a reader thread.
 pub const READS_MAX: usize = 1_024;
-/// The maximum size of an answer without pages, in bytes.
-pub const LISTING_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// The maximum weight of the tasks of a listing without pages, in bytes.
+pub const LISTING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// The maximum size of the encoded tasks that are kept for the next listing, in bytes.
 pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The maximum size of a whole answer that is kept for the case that it is requested again,

@@ -3,9 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use crate::limits::{
-    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX,
-};
+use crate::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX};
 use crate::model::{Change, Filter, Revision};
 use crate::store::{Batch, RecordedChange};
 
@@ -34,7 +32,7 @@ struct Window<E> {
     /// Every change after this revision, up to `head`, is in `entries`.
     evicted: Revision,
     head: Revision,
-    /// For each watched filter, the last evicted revision that concerned it.
+    /// For each watched filter, the last evicted revision that may have concerned it.
     evicted_of: HashMap<Filter, Revision>,
 }
 
@@ -135,7 +133,8 @@ impl<E> Window<E> {
     /// The next entries that concern the filter, as many as are sent together: a power of
     /// two. None, if nothing up to the returned revision concerns it.
     fn group(&self, at: usize, filter: &Filter) -> (Vec<Arc<Entry<E>>>, Revision) {
-        let concerned = (at..self.entries.len()).find(|at| self.entries[*at].view(filter).is_some());
+        let concerned =
+            (at..self.entries.len()).find(|at| self.entries[*at].view(filter).is_some());
         let Some(at) = concerned else { return (Vec::new(), self.head) };
         let number = self.evicted_entries + at;
         let mut length = 1;
@@ -243,10 +242,7 @@ struct Watched {
 }
 
 impl<E: EncodedUpdates> LogPublisher<E> {
-    pub(super) fn new(
-        head: Revision,
-        changes_max: usize,
-    ) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
+    pub(super) fn new(head: Revision, changes_max: usize) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
         let log = Arc::new(ChangeLog::new(head, changes_max));
         (LogPublisher { log: log.clone(), filters: HashMap::new() }, log)
     }
@@ -286,9 +282,9 @@ impl<E: EncodedUpdates> Publisher for LogPublisher<E> {
     fn watch(&mut self, filter: &Filter) -> Revision {
         let head = self.log.head();
         let watched = self.filters.entry(filter.clone()).or_insert_with(|| {
-            let mut window = self.log.0.write();
-            let evicted = window.evicted;
-            window.evicted_of.insert(filter.clone(), evicted);
+            // Entries before this one have no view of the filter: which of them concern it
+            // is not known once they are evicted.
+            self.log.0.write().evicted_of.insert(filter.clone(), head);
             Watched { streams: 0, since: head, last: head }
         });
         watched.streams += 1;

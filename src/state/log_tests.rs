@@ -38,7 +38,11 @@ impl Fixture {
     }
 
     /// Publishes the revisions as one batch. Returns how many watched filters it concerns.
-    fn publish(&mut self, revisions: std::ops::RangeInclusive<Revision>, is_deleted: bool) -> usize {
+    fn publish(
+        &mut self,
+        revisions: std::ops::RangeInclusive<Revision>,
+        is_deleted: bool,
+    ) -> usize {
         let changes = revisions.clone().map(|revision| change(revision, is_deleted).into());
         let head = Head { revision: *revisions.end(), ..Head::default() };
         let batch = Batch { changes: changes.collect(), head, ..Batch::default() };
@@ -137,6 +141,24 @@ fn a_rare_filter_is_not_sent_to_the_store_for_nothing() {
     fixture.publish(21..=21, true);
     assert_eq!(fixture.parts(1, &deleted(), since), Some(vec![Revisions(1, vec![21])]));
     assert_eq!(fixture.parts(1, &any(), since), None, "this filter is not watched");
+}
+
+/// Batches published before a filter was watched have no view of it, so the log does not
+/// know which of them concerned it once they are evicted.
+#[test]
+fn what_was_evicted_before_its_filter_was_watched_is_read_from_the_store() {
+    let mut fixture = Fixture::new(0, 4);
+    for revision in 1..=4 {
+        fixture.publish(revision..=revision, true);
+    }
+    let since = fixture.publisher.watch(&deleted());
+    for revision in 5..=8 {
+        fixture.publish(revision..=revision, false);
+    }
+    for at in 0..since {
+        assert_eq!(fixture.parts(at, &deleted(), since), None, "after {at}");
+    }
+    assert_eq!(fixture.parts(since, &deleted(), since), Some(vec![]));
 }
 
 #[test]

@@ -36,6 +36,24 @@ fn a_command_waits_for_a_server_that_restarts() {
     assert_eq!(outputs[1..], ["completed 1 a\n", "restored 2 b\n"]);
 }
 
+/// The server is killed after each line, and starts after the next one was written.
+#[test]
+fn a_piped_line_waits_for_a_server_that_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", dir.path().join("todo.sock").display());
+    let mut child = todo(&address, &["add", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut added = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in 1..=4 {
+        writeln!(stdin, "task {number}").unwrap();
+        let daemon = Daemon::start(dir.path());
+        assert_eq!(added.next().unwrap().unwrap(), format!("{number} task {number}"));
+        daemon.kill();
+    }
+    drop(stdin);
+    assert_eq!(seen(&child.wait_with_output().unwrap()), "");
+}
+
 /// The server is killed again and again while lines are added: each line is added once, in
 /// order, and no message appears.
 #[test]

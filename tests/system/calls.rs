@@ -5,13 +5,13 @@ use std::time::Duration;
 use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
 use protobuf::EnumOrUnknown;
 use todo::client::{Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
-use crate::durability::gated;
 use crate::harness::{self, Calls, TestServer, refusal, until};
+use crate::test_store::gated;
 
 #[test]
 fn what_the_seed_had_works_as_in_the_seed() {
@@ -143,7 +143,7 @@ fn a_full_list_is_resource_exhausted() {
 
 #[test]
 fn a_full_queue_is_an_answer_and_not_a_wait() {
-    let (store, gate) = gated();
+    let (store, gate) = gated(1);
     let server = TestServer::with(store, Limits { queue_max: 2, ..Limits::default() });
     let address = &server.address;
     let client = server.client();

@@ -286,7 +286,7 @@ impl<'a> Replay<'a> {
             Some((Code::OUT_OF_RANGE, why)) => {
                 let asked = request.after_revision.unwrap_or(place);
                 let is_gone =
-                    asked.max(place) < self.log.compacted && why.contains("is kept after revision");
+                    asked.max(place) < self.log.compacted && why.contains("was compacted");
                 let is_other = !request.list_id.is_empty() && request.list_id != self.log.list_id;
                 let is_refused = self.is_first && (is_other || asked > *called_at);
                 match is_gone || is_refused {

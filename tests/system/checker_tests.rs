@@ -218,7 +218,7 @@ fn each_kind_of_violation_has_its_name() {
         (Packing, |r| pack(r, 4..8)),
         (Packing, |r| pack(r, 2..4)),
         (End, |r| {
-            r.end = Some((Code::OUT_OF_RANGE, "history is kept after revision 9".into()));
+            r.end = Some((Code::OUT_OF_RANGE, "the history up to revision 9 was compacted".into()));
         }),
     ];
     for (at, (violation, tamper)) in resumed_with.into_iter().enumerate() {
@@ -297,7 +297,8 @@ fn what_may_be_packed() {
 fn an_end_must_have_its_cause() {
     let mut log = eight_changes();
     log.compacted = 4;
-    let gone = "history is kept after revision 4 only, not after 2".to_owned();
+    let gone =
+        "the history up to revision 4 was compacted, but was requested from revision 2".to_owned();
     let mut recording = resumed(&log);
     recording.messages.clear();
     recording.end = Some((Code::OUT_OF_RANGE, gone));

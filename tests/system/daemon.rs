@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
-use todo::wire::proto::Filter;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::Filter;
 
 use crate::harness::{Calls, client, end_of, refusal, until, watch};
 
@@ -42,7 +42,12 @@ impl Daemon {
 
     /// With so few files that may be open.
     pub fn with_open_files(data_dir: &Path, open_files: usize, args: &[&str]) -> Daemon {
-        let limited = format!("ulimit -n {open_files}; exec \"$0\" \"$@\"");
+        Daemon::with_limit(data_dir, &format!("-n {open_files}"), args)
+    }
+
+    /// With a limit of `ulimit`.
+    pub fn with_limit(data_dir: &Path, limit: &str, args: &[&str]) -> Daemon {
+        let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_todod"), "--data-dir"]).arg(data_dir);
         command.args(["--listen", "127.0.0.1:0"]).args(args).stdin(Stdio::null());
@@ -251,10 +256,8 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
 
     let data_dir = dir.path().to_str().unwrap();
-    let _on_disk = Daemon::with_environment(&[
-        ("TODO_DATA_DIR", data_dir),
-        ("TODO_QUEUE_MAX", "1"),
-    ]);
+    let _on_disk =
+        Daemon::with_environment(&[("TODO_DATA_DIR", data_dir), ("TODO_QUEUE_MAX", "1")]);
     assert!(dir.path().join("todo.db").exists());
 }
 

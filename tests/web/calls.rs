@@ -3,9 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
-use todo::wire::methods;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
 
 use crate::app::{self, App};
 use crate::harness::{Calls, TestServer};
@@ -201,7 +201,7 @@ fn other_content_types_are_refused() {
     let json = ("Content-Type", "application/json");
     assert_eq!(refused(&[json, ("Content-Encoding", "gzip")]).error().0, 415);
     assert_eq!(refused(&[json, ("Connect-Protocol-Version", "2")]).error().0, 400);
-    assert_eq!(server.client().position().unwrap().unwrap().revision, 0, "nothing was done");
+    assert_eq!(server.client().position().unwrap().unwrap().revision, 0, "nothing was changed");
     for content_type in ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
         assert_eq!(refused(&[("Content-Type", content_type)]).status, 200, "{content_type}");
     }

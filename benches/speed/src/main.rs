@@ -20,7 +20,7 @@ use rows::{Bench, Row, Size};
 use server::{Programs, TICK_US};
 
 const USAGE: &str = "usage: scripts/bench.sh [--rounds N] [--quick] [ROW...]
-rows: add alone list watch flood slow many million; without any, all of them";
+rows: add alone list watch flood slow many million reads; without any, all of them";
 
 struct Args {
     rounds: usize,

@@ -15,6 +15,7 @@ const WINDOW_BYTES: u32 = 1 << 30;
 
 pub const ADD_TASK: &str = "AddTask";
 pub const COMPLETE_TASK: &str = "CompleteTask";
+pub const GET_TASK: &str = "GetTask";
 pub const GET_TASKS: &str = "GetTasks";
 pub const WATCH_TASKS: &str = "WatchTasks";
 
@@ -30,7 +31,13 @@ pub struct CompleteTaskRequest {
     pub task_id: i32,
 }
 
-/// Of AddTask and CompleteTask: what is looked at is that it came.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetTaskRequest {
+    #[prost(int32, tag = "1")]
+    pub task_id: i32,
+}
+
+/// The answer of AddTask, CompleteTask and GetTask, of which no field is needed.
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangeResponse {}
 

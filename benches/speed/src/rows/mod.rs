@@ -6,6 +6,7 @@ mod flood;
 mod list;
 mod many;
 mod million;
+mod reads;
 mod slow;
 mod watch;
 
@@ -27,10 +28,11 @@ pub enum Row {
     Slow,
     Many,
     Million,
+    Reads,
 }
 
 impl Row {
-    pub const ALL: [Row; 8] = [
+    pub const ALL: [Row; 9] = [
         Row::Add,
         Row::Alone,
         Row::List,
@@ -39,6 +41,7 @@ impl Row {
         Row::Slow,
         Row::Many,
         Row::Million,
+        Row::Reads,
     ];
 
     pub fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Row {
             Row::Slow => "slow",
             Row::Many => "many",
             Row::Million => "million",
+            Row::Reads => "reads",
         }
     }
 }
@@ -121,6 +125,7 @@ impl Bench {
             Row::Slow => slow::run(self).await,
             Row::Many => many::run(self).await,
             Row::Million => million::run(self).await,
+            Row::Reads => reads::run(self).await,
         }
     }
 
