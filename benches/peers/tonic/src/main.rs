@@ -164,6 +164,13 @@ impl TodoService for Todo {
     ) -> Result<Response<RestoreTaskResponse>, Status> {
         Err(Status::unimplemented("not measured"))
     }
+
+    async fn purge_task(
+        &self,
+        _request: Request<PurgeTaskRequest>,
+    ) -> Result<Response<PurgeTaskResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
 }
 
 fn now() -> Timestamp {
