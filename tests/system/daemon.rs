@@ -239,7 +239,7 @@ fn a_port_in_use_an_unusable_directory_and_a_broken_database_say_what_to_do() {
     let text = "no database, but somebody's notes\n".repeat(100);
     std::fs::write(&database, &text).unwrap();
     let said = refused(dir.path(), &ANY_PORT);
-    assert!(said.contains("is no todo database: move it away"), "{said}");
+    assert!(said.contains("is not a todo database: move it away"), "{said}");
     assert_eq!(std::fs::read_to_string(&database).unwrap(), text);
 }
 

@@ -13,6 +13,7 @@ use todo::store::{SqliteStore, StoreError, StoreErrorKind};
 use todo::wire::methods;
 use todo::wire::proto::*;
 
+use crate::change_log::list_changes;
 use crate::daemon::Daemon;
 use crate::harness::{self, Calls, TestServer, end_of, next_update, refusal, watch};
 use crate::test_store::{gated, scripted, take};
@@ -62,7 +63,7 @@ fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
 }
 
 #[test]
-fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
+fn a_commit_that_is_held_delays_its_reply_and_update_but_no_read() {
     let (store, gate) = gated(1);
     let server = TestServer::with(store, Limits::default());
     let client = server.client();
@@ -73,8 +74,14 @@ fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
         // An answer or an update that did not wait for the commit would arrive by now.
         take(Duration::from_millis(100));
         assert!(!add.is_finished() && live.events().is_empty());
+        // Reads see the list before it, and are answered while it is held.
+        assert_eq!(refusal(client.get(1)).0, Code::NotFound);
+        assert_eq!((client.titles(), client.revision()), (Vec::new(), 0));
+        let (changes, last) = list_changes(&client, &ListChangesRequest::new()).unwrap();
+        assert_eq!((changes.len(), last.revision), (0, 0));
         gate.open();
         assert_eq!(add.join().unwrap().revision, 1);
+        assert_eq!((client.get(1).unwrap().revision, client.revision()), (1, 1));
     });
     assert_eq!(next_update(&live).revision, 1);
 }
@@ -142,7 +149,7 @@ fn a_commit_with_an_unknown_outcome_acknowledges_nothing_and_stops_the_server() 
         Limits::default(),
     );
     // A client that gives up at once: the server does not come back.
-    let client = Client::new(&server.address, Duration::from_secs(2)).unwrap();
+    let client = Client::new(&server.address, Duration::from_secs(5)).unwrap();
     client.add("milk").unwrap();
     let (live, _) = watch(&client, Filter::ANY);
     let refused = client.add_with("fatal", "r").unwrap_err();

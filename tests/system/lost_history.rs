@@ -57,7 +57,7 @@ pub fn compacted(client: &Client) -> i64 {
 
 fn compaction_overtakes_watchers(store: Box<dyn Store>) {
     let server = TestServer::with(store, short_history(400));
-    let world = &World::with_log_keeper(&server.address, 300);
+    let world = &World::with_log_keeper(&server.address, 300).with_purges();
     let watchers = &laggards();
     let (answers, goal, recorded, log) = thread::scope(|scope| {
         let log = scope.spawn(|| LogKeeper::new(world).keep());
