@@ -1,5 +1,5 @@
-//! Reads while others write: SQLite, 8 connections that add one task after the other, so
-//! that the server syncs all the time.
+//! Reads beside writers, with SQLite: 8 connections add one task after the other, so that the
+//! server syncs all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
