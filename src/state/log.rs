@@ -4,8 +4,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use crate::limits::{
-    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX,
-    UPDATES_PER_MESSAGE_MAX,
+    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX, UPDATES_PER_MESSAGE_MAX,
 };
 use crate::model::{Change, Filter, Revision};
 use crate::store::{Batch, RecordedChange};
@@ -167,7 +166,8 @@ impl<E> Window<E> {
             let is_first = changes == 0;
             changes += entry.batch.changes.len();
             bytes += entry.bytes;
-            let is_small = changes <= UPDATES_PER_MESSAGE_MAX && bytes <= 2 * UPDATE_BATCH_BYTES_MAX;
+            let is_small =
+                changes <= UPDATES_PER_MESSAGE_MAX && bytes <= 2 * UPDATE_BATCH_BYTES_MAX;
             is_first || entry.after() < filter_since && is_small
         };
         self.entries.range(at..).take_while(fits).cloned().collect()

@@ -327,8 +327,11 @@ fn a_purge_explains_what_is_missing_before_it() {
         let found = log.check_up_to(&late, 5).map_err(|(violation, _)| violation);
         assert_eq!(found, if filter == Filter::ANY { Err(Gap) } else { Ok(5) }, "{filter:?}");
     }
-    let request =
-        WatchTasksRequest { after_revision: Some(0), filter: Filter::ANY.into(), ..Default::default() };
+    let request = WatchTasksRequest {
+        after_revision: Some(0),
+        filter: Filter::ANY.into(),
+        ..Default::default()
+    };
     let mut blank = faithful(&log, &request, 5);
     for update in blank.messages.iter_mut().filter(|update| update.task.id == 1) {
         let task = Task { id: 1, revision: update.revision, ..Default::default() };
