@@ -17,8 +17,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use todo::cli::program;
 use todo::limits::{
-    HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, QUEUE_LIMIT, QUEUE_MAX_DEFAULT,
-    TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
+    CHANGE_LOG_CHANGES_MAX, HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, QUEUE_LIMIT,
+    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
 use todo::os::raise_open_files;
 use todo::server::{ListenAddress, Server};
@@ -55,10 +55,6 @@ struct Args {
     #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     watchers_max: usize,
-    /// Updates that wait for one watcher at most; beyond, it is fed from history
-    #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
-    #[arg(value_parser = queue_size())]
-    watch_queue_max: usize,
     /// A watch whose client does not read ends after this long
     #[arg(long, value_name = "DURATION", env = "TODO_WATCH_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = duration)]
@@ -75,7 +71,15 @@ struct Args {
     #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS_MAX", default_value_t = HISTORY_REVISIONS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(i64).range(1..))]
     history_revisions_max: i64,
+    /// Tasks that were deleted longer ago are purged, such as 30d; 0: never
+    #[arg(long, value_name = "DURATION", env = "TODO_TRASH_AGE", default_value = "30d")]
+    #[arg(value_parser = trash_age)]
+    trash_age: TrashAge,
 }
+
+/// `None`: deleted tasks are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TrashAge(Option<Duration>);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum StoreKind {
@@ -95,6 +99,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     match positive.and_then(|duration| Duration::try_from(duration).ok()) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("it must be more than nothing, in days or less: try 60s, 12h or 30d".to_owned()),
+    }
+}
+
+/// 0, or a duration.
+fn trash_age(text: &str) -> Result<TrashAge, String> {
+    match text {
+        "0" => Ok(TrashAge(None)),
+        _ => duration(text).map(|age| TrashAge(Some(age))),
     }
 }
 
@@ -125,12 +137,13 @@ fn run(args: Args) -> anyhow::Result<()> {
         tasks_max: args.tasks_max,
         queue_max: args.queue_max,
         watchers_max: watchers_max(args.watchers_max, raise_open_files()),
-        watch_queue_max: args.watch_queue_max,
         watch_stall_timeout: args.watch_stall_timeout,
-        history: Retention {
+        change_log_changes: CHANGE_LOG_CHANGES_MAX,
+        retention: Retention {
             revisions: args.history_revisions,
             age: args.history_age,
             revisions_max: args.history_revisions_max,
+            trash_age: args.trash_age.0,
         },
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };

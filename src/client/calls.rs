@@ -4,7 +4,7 @@ use protobuf::MessageField;
 
 use super::{CallError, Client, Code, example, proto};
 use crate::limits::{CLIENT_PAGE_CHANGES, CLIENT_PAGE_TASKS};
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// A change of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]

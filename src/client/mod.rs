@@ -15,7 +15,7 @@ mod watch;
 mod watch_call;
 mod watch_stream;
 
-pub use crate::rpc::{json, proto};
+pub use crate::wire::{json, proto};
 pub use calls::{ChangesQuery, Edit};
 pub use error::{CallError, Code};
 pub use interrupt::Interrupt;

@@ -7,7 +7,7 @@ use grpcio::ClientUnaryReceiver;
 
 use super::{CallError, Client, Code, example, proto};
 use crate::limits::PIPELINED_CALLS_MAX;
-use crate::rpc::methods::ADD_TASK;
+use crate::wire::methods::ADD_TASK;
 
 /// Adds tasks without waiting for each answer.
 ///
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_call_does_not_wait_for_the_one_before() {
         let env = Arc::new(EnvBuilder::new().cq_count(1).build());
-        let waiting = Mutex::new((0, Vec::new()));
+        let waiting = Arc::new(Mutex::new((0, Vec::new())));
         let service = ServiceBuilder::new()
             .add_unary_handler(&ADD_TASK, move |ctx, request: proto::AddTaskRequest, sink| {
                 let mut waiting = waiting.lock();

@@ -11,7 +11,7 @@ use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
 use crate::os::random_hex;
-use crate::rpc::{Encoded, methods, raw};
+use crate::wire::{Encoded, methods, raw};
 
 /// The default address of `todod`.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";

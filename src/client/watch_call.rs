@@ -5,7 +5,7 @@ use grpcio::{CallOption, ClientSStreamReceiver};
 
 use super::{CallError, Client, Code, Position, proto};
 use crate::limits::{PROGRESS_INTERVAL_MS_MAX, PROGRESS_INTERVAL_MS_MIN, UPDATES_PER_MESSAGE_MAX};
-use crate::rpc::methods::WATCH_TASKS;
+use crate::wire::methods::WATCH_TASKS;
 
 /// One call of WatchTasks. Dropping it ends the call.
 pub(super) struct WatchCall {

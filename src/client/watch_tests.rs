@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::client::proto::{Filter, GetTasksResponse, TaskUpdate, WatchTasksRequest};
 use crate::client::{Code, Position, WatchStart};
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// How long a test waits for what must come. It is not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use crate::client::{CallError, Code};
 use crate::limits::{
     CALL_TIMEOUT_DEFAULT, WEB_BODY_BYTES_MAX, WEB_CALL_TIMEOUT_MAX, WEB_MESSAGE_BYTES_MAX,
 };
-use crate::rpc::{Encoded, Rpc, methods};
+use crate::wire::{Encoded, Rpc, methods};
 
 /// Answers a POST below the service's name.
 pub(crate) async fn call(

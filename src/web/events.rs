@@ -21,8 +21,8 @@ use crate::client::{
     CallError, Code, Position, Timer, UpdateKind, WatchEvent, WatchOptions, WatchStart, WatchStream,
 };
 use crate::limits::{WEB_RETRY, WEB_RETRY_FULL};
-use crate::rpc::compact_json;
-use crate::rpc::proto::{Filter, TaskUpdate};
+use crate::wire::compact_json;
+use crate::wire::proto::{Filter, TaskUpdate};
 
 pub(crate) const PATH: &str = "/events";
 
@@ -51,9 +51,10 @@ pub(crate) async fn events(
         Some(position) => WatchStart::After { position, or_snapshot: true },
         None => WatchStart::Snapshot,
     };
+    // `todod` sends PROGRESS at least, so a long silence means that the connection is lost.
     let silence_max = app.limits.silence_max;
     let options =
-        WatchOptions { filter, start, reconnect: true, silence_max, ..WatchOptions::default() };
+        WatchOptions { filter, start, reconnect: true, silence_max, ..Default::default() };
     let watch = app.watch_client.watch_stream(options, TokioTimer);
     // Scripts do not see comments, so the sign of life is an event.
     let alive = KeepAlive::new()
@@ -143,6 +144,7 @@ impl EventStream {
     }
 }
 
+/// The waits of a watch.
 struct TokioTimer;
 
 impl Timer for TokioTimer {
@@ -151,7 +153,7 @@ impl Timer for TokioTimer {
     }
 }
 
-/// Turns one message of a watch into events. `position`: the one after it, or `None`
+/// Turns one message of a watch into events. `position`: the position after it, or `None`
 /// within a snapshot, which cannot be resumed. Fails if an update has no JSON form.
 fn render(updates: &[TaskUpdate], position: Option<&Position>) -> Result<Vec<Event>, CallError> {
     let id = position.map(event_id).transpose()?;

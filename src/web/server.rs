@@ -29,7 +29,7 @@ use crate::limits::{
     SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX, WEB_HEADERS_MAX,
 };
 use crate::os::raise_open_files;
-use crate::rpc::methods;
+use crate::wire::methods;
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use grpcio::{
     EnvBuilder, Environment, RpcStatus, RpcStatusCode, Server, ServerBuilder, ServerCredentials,
     ServerStreamingSink, Service, ServiceBuilder, WriteFlags,
 };
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::DEADLINE;
 

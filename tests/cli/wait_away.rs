@@ -7,8 +7,8 @@ use std::time::Instant;
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::RECONNECT_BACKOFF_MAX;
-use todo::rpc::methods::LIST_CHANGES;
-use todo::rpc::proto::{ListChangesRequest, Task};
+use todo::wire::methods::LIST_CHANGES;
+use todo::wire::proto::{ListChangesRequest, Task};
 
 use crate::controlled_server::{ControlledServer, task};
 use crate::daemon::Daemon;

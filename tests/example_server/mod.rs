@@ -13,8 +13,8 @@ use grpcio::{
     Service, ServiceBuilder, UnarySink, WriteFlags,
 };
 use parking_lot::Mutex;
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 pub struct ExampleServer {
     server: Server,

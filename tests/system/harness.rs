@@ -7,11 +7,11 @@ use grpcio::Method;
 use todo::client::{
     CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart,
 };
-use todo::rpc::methods;
-use todo::rpc::proto::*;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::{MemoryStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 /// How long a test waits for what must come. Not a measure of speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);

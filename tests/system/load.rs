@@ -4,8 +4,8 @@ use futures_executor::block_on;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use grpcio::{CallOption, Method};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::{Calls, TestServer};
 use crate::stream::raw;

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use grpcio::{CallOption, Client};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{client, receive};

@@ -3,9 +3,9 @@
 
 use std::thread;
 
-use todo::rpc::proto::Task;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::proto::Task;
 
 use crate::change_log::Log;
 use crate::checker::Recording;
@@ -56,7 +56,7 @@ fn run_with(
 
 /// Queues so short that everybody falls behind all the time.
 fn short_queues() -> Limits {
-    Limits { watch_queue_max: 4, ..Limits::default() }
+    Limits { change_log_changes: 4, ..Limits::default() }
 }
 
 pub fn in_memory() -> Box<dyn Store> {

@@ -46,9 +46,9 @@ fn restart_often(world: &World, start: impl Fn() -> Daemon) -> Daemon {
 
 fn nothing_is_lost_over_restarts(dir: &Path, options: &[&str]) {
     let address = format!("unix:{}", dir.join("s").display());
-    let mut args = vec!["--listen", &address, "--watch-queue-max", "8"];
+    let mut args = vec!["--listen", &address];
     args.extend(options);
-    let world = &World::with_log_keeper(&address, 200);
+    let world = &World::with_log_keeper(&address, 200).with_purges();
     let watchers = &watchers();
     // Some of the changes are not answered, or change nothing.
     let changes = 3 * (LIVES * LIFE) as usize;

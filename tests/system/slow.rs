@@ -8,10 +8,10 @@ use std::time::Duration;
 use crossbeam_channel::never;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
-use todo::limits::{BURST_CHANGES_MAX, WATCH_QUEUE_MAX_DEFAULT};
-use todo::rpc::proto::*;
+use todo::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX};
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::daemon::Daemon;
@@ -29,7 +29,7 @@ fn after(revision: i64, filter: Filter) -> WatchTasksRequest {
 /// anybody to wait for those who do not read, nothing would move.
 #[test]
 fn writers_and_other_watchers_never_wait_for_those_who_do_not_read() {
-    let limits = Limits { watch_queue_max: 64, ..Limits::default() };
+    let limits = Limits { change_log_changes: 64, ..Limits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
     let client = server.client();
     let env = environment();
@@ -152,11 +152,12 @@ fn memory_stays_bounded_however_far_watchers_are_behind() {
         daemon.peak_memory_kib() as usize / 1_024
     };
     let mib = |updates: usize| updates * UPDATE_KIB / 1_024;
-    let bursts = WATCHERS * mib(BURST_CHANGES_MAX);
-    let queues = FILTERED.len() * mib(WATCH_QUEUE_MAX_DEFAULT);
+    let batches = WATCHERS * UPDATE_BATCH_BYTES_MAX / (1_024 * 1_024);
+    // Records, tasks and encoded updates for each filter.
+    let log = (2 + FILTERED.len()) * CHANGE_LOG_BYTES_MAX / (1_024 * 1_024);
     let unbounded = FILTERED.len() * mib(CHANGES);
-    let most = (bursts + queues) * 5 / 4;
-    assert!(most < unbounded, "{most} MiB would not show that the queues have no bound");
+    let most = (batches + log) * 5 / 4;
+    assert!(most < unbounded, "{most} MiB would not show that memory is bounded");
     let (alone, watched) = (peak_mib(0), peak_mib(WATCHERS));
     assert!(watched < alone + most, "{watched} MiB with watchers, {alone} MiB without");
 }

@@ -18,13 +18,11 @@ fn soak_time() -> Duration {
 }
 
 /// History so short that compaction always runs, and clients are soon cut off.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 6] = [
     "--history-revisions",
     "1000",
     "--history-revisions-max",
     "1000",
-    "--watch-queue-max",
-    "64",
     "--watch-stall-timeout",
     "1s",
 ];

@@ -3,9 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
-use todo::rpc::methods;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
 
 use crate::app::{self, App};
 use crate::harness::{Calls, TestServer};

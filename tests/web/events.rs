@@ -108,7 +108,7 @@ fn an_unusable_event_id_starts_with_a_snapshot() {
 #[test]
 fn compacted_history_starts_with_a_snapshot() {
     let history = Retention { revisions: 10, revisions_max: 10, ..Retention::default() };
-    let limits = ServerLimits { history, ..ServerLimits::default() };
+    let limits = ServerLimits { retention: history, ..ServerLimits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("test-list")), limits);
     let app = App::serving(&server.address, Limits::default());
     let client = server.client();

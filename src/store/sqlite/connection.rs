@@ -6,17 +6,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use super::error::SqliteError;
 use super::failure::{Fault, describe, extended_code};
 use super::inspect::beside;
 use crate::limits::{BUSY_TIMEOUT, LOG_BYTES_MAX, LOG_WAIT_MAX};
-use crate::store::StoreError;
 
 /// Older ones can corrupt a database when the write-ahead log is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// Opens the database for writing, so that closing it leaves the file and a leftover
 /// write-ahead log as they are until [`settle`].
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(path: &Path) -> Result<Connection, SqliteError> {
     let opened = || -> Result<Connection, Fault> {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             let version = rusqlite::version();
@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Opens the database beside its writer, for reading alone.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
     let opened = || -> Result<Connection, Fault> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, FlockOperation};
 
-use crate::store::StoreError;
+use super::error::SqliteError;
 
 /// Held by the process that uses the directory. Never removed: a second process
 /// could hold the removed file while a third locks a new one.
@@ -20,8 +20,8 @@ pub(super) struct Lock {
 
 /// Makes the directory if it is missing, and takes its lock without waiting. Returns
 /// its absolute path, too: SQLite would take a relative `file:x` for a URI.
-pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, Lock), StoreError> {
-    let unusable = |error| StoreError::Directory { path: data_dir.to_owned(), error };
+pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, Lock), SqliteError> {
+    let unusable = |error| SqliteError::Directory { path: data_dir.to_owned(), error };
     let data_dir = &std::path::absolute(data_dir).map_err(unusable)?;
     create(data_dir).map_err(unusable)?;
     // SQLite makes files beside the database, so a writable database is not enough.
@@ -38,7 +38,10 @@ pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, Lock), StoreError> {
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(errno) if errno == rustix::io::Errno::WOULDBLOCK => {
-            return Err(StoreError::InUse { path: data_dir.to_owned(), holder: holder(&mut file) });
+            return Err(SqliteError::InUse {
+                path: data_dir.to_owned(),
+                holder: holder(&mut file),
+            });
         }
         Err(errno) => return Err(unusable(errno.into())),
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use crate::store::StoreError;
+use super::error::SqliteError;
 
 /// Why a database cannot be opened or read. The path joins it at the top.
 #[derive(Debug)]
@@ -23,15 +23,15 @@ impl From<Error> for Fault {
 impl Fault {
     /// The error for the database at `path`. `inspect` has already found our mark in
     /// the file, so that what SQLite calls "not a database" is a damaged one of ours.
-    pub(super) fn at(self, path: &Path) -> StoreError {
+    pub(super) fn at(self, path: &Path) -> SqliteError {
         let path = path.to_owned();
         match self {
-            Fault::Damage(detail) => StoreError::Corrupt { path, detail },
-            Fault::Unfit(detail) => StoreError::Failed { path, detail },
+            Fault::Damage(detail) => SqliteError::Corrupt { path, detail },
+            Fault::Unfit(detail) => SqliteError::Failed { path, detail },
             Fault::Sqlite(error) if is_damage(&error) => {
-                StoreError::Corrupt { path, detail: message(&error) }
+                SqliteError::Corrupt { path, detail: message(&error) }
             }
-            Fault::Sqlite(error) => StoreError::Failed { path, detail: describe(&error) },
+            Fault::Sqlite(error) => SqliteError::Failed { path, detail: describe(&error) },
         }
     }
 }

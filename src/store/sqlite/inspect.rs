@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::store::StoreError;
+use super::error::SqliteError;
 
 /// "todo" in ASCII: how a database of ours is told from others.
 pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"todo");
@@ -19,11 +19,13 @@ const APPLICATION_ID_AT: usize = 68;
 /// The format of the database at `path`, `None` if there is none yet. The main
 /// file's header may be behind the write-ahead log, but never in what it is: a
 /// database gets its application id before it gets its name.
-pub(super) fn inspect(path: &Path) -> Result<Option<i64>, StoreError> {
+pub(super) fn inspect(path: &Path) -> Result<Option<i64>, SqliteError> {
     let failed =
-        |error: io::Error| StoreError::Failed { path: path.to_owned(), detail: error.to_string() };
+        |error: io::Error| SqliteError::Failed { path: path.to_owned(), detail: error.to_string() };
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Ok(found) if !found.is_file() => {
+            return Err(SqliteError::Foreign { path: path.to_owned() });
+        }
         Ok(found) if found.len() > 0 => {}
         Ok(_) => return refuse_orphans(path).map(|()| None),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -33,18 +35,18 @@ pub(super) fn inspect(path: &Path) -> Result<Option<i64>, StoreError> {
     }
     // SQLite would silently open an unwritable file for reading.
     let file = OpenOptions::new().read(true).write(true).open(path);
-    let header = file.map_err(|error| StoreError::ReadOnly { path: path.to_owned(), error });
+    let header = file.map_err(|error| SqliteError::ReadOnly { path: path.to_owned(), error });
     read_format(path, &read_header(header?).map_err(failed)?).map(Some)
 }
 
 /// A log without its database belongs to a list that lost its main file. SQLite
 /// would play it into the new one.
-fn refuse_orphans(path: &Path) -> Result<(), StoreError> {
+fn refuse_orphans(path: &Path) -> Result<(), SqliteError> {
     for suffix in ["-wal", "-journal"] {
         let orphan = beside(path, suffix);
         if fs::metadata(&orphan).is_ok_and(|found| found.len() > 0) {
             let detail = format!("it is missing or empty, but {} is there", orphan.display());
-            return Err(StoreError::Corrupt { path: path.to_owned(), detail });
+            return Err(SqliteError::Corrupt { path: path.to_owned(), detail });
         }
     }
     Ok(())
@@ -63,11 +65,11 @@ fn read_header(file: File) -> io::Result<Vec<u8>> {
     Ok(header)
 }
 
-fn read_format(path: &Path, header: &[u8]) -> Result<i64, StoreError> {
+fn read_format(path: &Path, header: &[u8]) -> Result<i64, SqliteError> {
     let corrupt =
-        |detail: &str| StoreError::Corrupt { path: path.to_owned(), detail: detail.into() };
+        |detail: &str| SqliteError::Corrupt { path: path.to_owned(), detail: detail.into() };
     if !header.starts_with(MAGIC) {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        return Err(SqliteError::Foreign { path: path.to_owned() });
     }
     let (Some(application_id), Some(format)) =
         (integer(header, APPLICATION_ID_AT), integer(header, USER_VERSION_AT))
@@ -75,7 +77,7 @@ fn read_format(path: &Path, header: &[u8]) -> Result<i64, StoreError> {
         return Err(corrupt("it ends within its header"));
     };
     if application_id != APPLICATION_ID {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        return Err(SqliteError::Foreign { path: path.to_owned() });
     }
     if format < 1 {
         return Err(corrupt(&format!("its format is {format}")));

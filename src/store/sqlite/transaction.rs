@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Error, ffi};
 
+use super::error::CommitError;
 use super::failure::{describe, extended_code};
-use crate::store::CommitError;
 
 /// How far a failed commit had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
