@@ -74,6 +74,16 @@ fn every_command() {
 }
 
 #[test]
+fn purge_removes_a_deleted_task() {
+    let (_server, address) = server();
+    session(
+        &address,
+        &["add a", "add b", "purge 1", "rm 1", "purge 1 7", "list --all", "history 1", "purge 1"],
+        &expect![[""]],
+    );
+}
+
+#[test]
 fn show_prints_local_times() {
     let (_server, address) = server();
     todo(&address, &["add", "Buy milk"]).status().unwrap();
