@@ -79,7 +79,32 @@ fn purge_removes_a_deleted_task() {
     session(
         &address,
         &["add a", "add b", "purge 1", "rm 1", "purge 1 7", "list --all", "history 1", "purge 1"],
-        &expect![[""]],
+        &expect![[r#"
+            $ todo add a
+            1 a
+            $ todo add b
+            2 b
+            $ todo purge 1
+            ! todo: 1: task 1 is not deleted: delete it before you purge it
+            exit 4
+            $ todo rm 1
+            deleted 1 a
+            $ todo purge 1 7
+            purged 1
+            ! todo: 7: Task not found
+            exit 3
+            $ todo list --all
+                ID  STATE      TITLE
+                 2  open       b
+            $ todo history 1
+               REV  TIME                        ACTION         ID  TITLE
+                 1  -                           ADDED           1
+                 3  -                           DELETED         1
+                 4  -                           PURGED          1
+            $ todo purge 1
+            ! todo: 1: Task not found
+            exit 3
+        "#]],
     );
 }
 

@@ -59,7 +59,7 @@ fn the_list_at_a_past_revision() {
                  1  deleted    a
                  2  open       B
             $ todo list --at 6
-            ! todo: revision 6 is yet to come, the list is at 5: start from the list as it is
+            ! todo: revision 6 is in the future: the list is at revision 5; start from the list as it is
             exit 4
             $ todo list
                 ID  STATE      TITLE
@@ -122,7 +122,7 @@ fn past_changes() {
         ! todo: 7: Task not found
         exit 3
         $ history --from 9
-        ! todo: revision 9 is yet to come, the list is at 4: start from the list as it is
+        ! todo: revision 9 is in the future: the list is at revision 4; start from the list as it is
         ! todo: leave --from out to start with the oldest change that is kept
         exit 4
     "#]]

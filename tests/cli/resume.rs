@@ -70,7 +70,7 @@ fn a_new_list_ends_a_watch_except_with_snapshot() {
     }
     let _daemon = Daemon::start(dir.path());
     let printed = strict.end();
-    assert!(printed.starts_with("! todo: the watch ended: after_revision is of list "), "{printed}");
+    assert!(printed.starts_with("! todo: the watch ended: after_revision belongs to list "), "{printed}");
     let advice = "\n! todo: use --snapshot to start from the list as it is\nexit 4\n";
     assert!(printed.ends_with(advice), "{printed}");
     assert_eq!(lenient.line(), "- RESET");
@@ -137,7 +137,7 @@ fn from_one_revision_to_another() {
             - SNAPSHOT 2 Sweep
             4 SYNCED
             $ todo watch --from 5
-            ! todo: revision 5 is yet to come, the list is at 4: start from the list as it is
+            ! todo: revision 5 is in the future: the list is at revision 4; start from the list as it is
             ! todo: use --snapshot to start from the list as it is
             exit 4
             $ todo watch --from 5 --snapshot --until-revision 4

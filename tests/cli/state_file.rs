@@ -158,7 +158,7 @@ fn an_unusable_file_says_what_to_do() {
             .replace(&*dir.path().to_string_lossy(), "DIR"),
     );
     expect![[r#"
-        ! todo: after_revision is of list test-list, this is other-list: start from the list as it is
+        ! todo: after_revision belongs to list test-list, this is list other-list: start from the list as it is
         ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET

@@ -40,7 +40,7 @@ fn add_reads_titles_from_stdin() {
         1 Buy milk
         2 Don't "forget"
         3 last
-        ! todo: line 5: a title cannot hold the control or direction character U+001B (at character 5): remove it
+        ! todo: line 5: a title cannot contain the control or direction character U+001B (at character 5): remove it
         ! todo: line 6: not UTF-8: convert the text, for example with iconv
         exit 4
     "#]]
