@@ -109,15 +109,15 @@ fn piped_lines_end_with_the_server() {
     // It stops reading at some line.
     let _ = stdin.write_all(b"d\ne\nf\n");
     drop(stdin);
-    let told = seen(&child.wait_with_output().unwrap());
-    let messages: Vec<_> = told.lines().collect();
+    let printed = seen(&child.wait_with_output().unwrap());
+    let messages: Vec<_> = printed.lines().collect();
     let (failed, end) = messages.split_at(messages.len() - 2);
     for (number, message) in (4..).zip(failed) {
-        assert!(message.starts_with(&format!("! todo: line {number}: cannot reach ")), "{told}");
+        assert!(message.starts_with(&format!("! todo: line {number}: cannot reach ")), "{printed}");
     }
-    assert!(!failed.is_empty(), "{told}");
+    assert!(!failed.is_empty(), "{printed}");
     let stopped = format!("! todo: stopped before line {}", 4 + failed.len());
-    assert_eq!(end, [&*stopped, "exit 6"], "{told}");
+    assert_eq!(end, [&*stopped, "exit 6"], "{printed}");
 }
 
 /// A port that accepts connections and never answers is not a restart: the time limit holds.
@@ -126,6 +126,6 @@ fn the_time_limit_holds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let output = with_input(todo(&address, &["add", "-", "--timeout=300ms"]), b"x\n");
-    let told = seen(&output);
-    assert!(told.ends_with("! todo: stopped before line 2\nexit 6\n"), "{told}");
+    let printed = seen(&output);
+    assert!(printed.ends_with("! todo: stopped before line 2\nexit 6\n"), "{printed}");
 }
