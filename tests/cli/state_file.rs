@@ -129,7 +129,10 @@ fn an_unreachable_server_makes_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let printed = watch(&address, &state, "");
-    assert!(printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"), "{printed}");
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
     assert!(!state.exists());
 }
 

@@ -134,5 +134,8 @@ fn it_outlives_its_server() {
     assert_eq!(wait.end(), "1 a\n! todo: connected again\n");
     daemon.kill();
     let printed = seen(&todo(&address, &["wait", "1"]).output().unwrap());
-    assert!(printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"), "{printed}");
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
 }
