@@ -173,7 +173,7 @@ pub const ENCODED_TASKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const REPEATED_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The size of the listings that clients have not received, in bytes, above which listings
 /// are refused.
-pub const LISTINGS_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const LISTINGS_PENDING_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// The maximum number of tasks in one piece of a snapshot. The reader thread serves others
 /// between pieces.
 pub const SNAPSHOT_PIECE_TASKS: usize = 1_000;

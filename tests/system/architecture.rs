@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 8] = [
         &["wire"],
         &["grpcio", "protobuf", "crossbeam_channel", "futures_util", "futures_executor"],
     ),
-    ("cli", &["client"], &["clap", "rustyline", "jiff", "crossbeam_channel"]),
+    ("cli", &["client"], &["clap", "rustyline", "jiff", "http", "crossbeam_channel"]),
     (
         "web",
         &["client", "wire"],

@@ -16,8 +16,8 @@ const TASKS: usize = 133_000;
 #[test]
 fn listings_that_do_not_fit_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Daemon::with_limit(dir.path(), "-v 1000000", &["--store", "memory"]);
-    add_many(&daemon.address, TASKS, &"x".repeat(900));
+    let daemon = Daemon::with_limit(dir.path(), "-v 700000", &[]);
+    add_many(&daemon.address, TASKS, &"x".repeat(200));
     let answers: Vec<_> = thread::scope(|scope| {
         let listings: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| client(&daemon.address).page(Filter::ANY, 0, "")))

@@ -93,10 +93,21 @@ fn every_method_over_json() {
                     "action": "ADDED",
                     "revision": "1",
                     "requestId": "r1",
+                    "batchRevision": "1",
                 }],
                 "revision": "6",
                 "listId": "test-list",
             }),
+        ),
+        (
+            "DeleteTask",
+            json!({ "taskId": 1 }),
+            json!({ "task": milk(json!({ "revision": "7", "title": "Buy oat milk", "deleted": true })) }),
+        ),
+        (
+            "PurgeTask",
+            json!({ "taskId": 1, "expectedRevision": 7.0, "requestId": null }),
+            json!({ "task": { "id": 1, "revision": "8" } }),
         ),
     ];
     for (method, request, expected) in &calls {
