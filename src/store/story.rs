@@ -92,10 +92,16 @@ pub fn due_up_to(revision: Revision) -> CompactionDue {
     CompactionDue { up_to: revision, up_to_if_old: 0, made_before: Timestamp(0) }
 }
 
-fn parse(step: &str) -> (Mutation, Guard) {
+/// One step: a verb with its argument, then `?` and the expected revision, then `#` and
+/// the request id, both optional.
+pub fn parse(step: &str) -> (Mutation, Guard) {
     let (step, id) = step.split_once('#').unwrap_or((step, ""));
+    let (step, expected) = step.split_once(" ?").unwrap_or((step, ""));
     let (verb, argument) = step.trim().split_once(' ').unwrap();
-    let guard = Guard { request_id: RequestId::new(id).unwrap(), expected_revision: None };
+    let guard = Guard {
+        request_id: RequestId::new(id).unwrap(),
+        expected_revision: expected.trim().parse().ok(),
+    };
     let (id, title) = argument.split_once(' ').unwrap_or((argument, ""));
     let edit = match verb {
         "add" => return (Mutation::Add { title: Title::new(argument).unwrap() }, guard),

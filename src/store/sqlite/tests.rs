@@ -4,6 +4,7 @@
 mod commit;
 mod compaction;
 mod damage;
+mod golden;
 mod history;
 mod open;
 mod requests;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::sqlite::compaction::DELETE_SUPERSEDED;
 use crate::store::sqlite::history::{TASKS_AT, changes_sql};
-use crate::store::{ChangeRange, CommitError};
+use crate::store::CommitError;
 
 /// A list of random changes, at most one step long.
 fn changed(scene: &Scene, changes: usize) -> (SqliteStore, Story) {
@@ -135,34 +135,4 @@ fn the_history_is_searched_never_scanned() {
         let lines = plan.raw_query().mapped(|row| row.get(3));
         assert_eq!(lines.map(Result::unwrap).collect::<Vec<String>>(), expected, "{sql}");
     }
-}
-
-#[test]
-fn a_list_of_format_1_keeps_its_history() {
-    let scene = Scene::new();
-    let v1 = &schema::MIGRATIONS[..1];
-    let mut store = SqliteStore::open_with(scene.path(), Retention::default(), v1).unwrap();
-    // Today's program writes that format, too, but does not load it.
-    store.condition = Condition::Sound;
-    let mut story = Story::of(&Loaded { list_id: "l".into(), tasks: Vec::new(), compacted: 0 });
-    let mut made = Vec::new();
-    for _ in 0..30 {
-        let step = story.some_step();
-        let batch = story.turn(&step);
-        store.commit(&batch).unwrap();
-        made.extend(batch.changes);
-    }
-    drop(store);
-    for _ in 0..2 {
-        let (mut store, loaded) = scene.open();
-        assert_eq!((loaded.compacted, loaded.tasks), (0, story.tasks()));
-        let (after, up_to, max) = (0, 30, 99);
-        let range = ChangeRange { after, up_to, task: None, complete: true, max };
-        assert_eq!(store.history().unwrap().changes(&range).unwrap(), made);
-    }
-    let (mut store, _) = scene.open();
-    assert_eq!(store.compact(&due_up_to(20)).unwrap(), 20);
-    drop(store);
-    let (_, loaded) = scene.open();
-    assert_eq!((loaded.compacted, loaded.tasks), (20, story.tasks()));
 }
