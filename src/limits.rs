@@ -28,14 +28,19 @@ pub const REQUESTS_KEPT_MAX: i64 = 1_000_000;
 pub const REQUESTS_KEPT_MIN: i64 = 100_000;
 /// Forgotten request ids deleted in one commit, at most: a turn stays short.
 pub const REQUESTS_FORGOTTEN_PER_COMMIT: i64 = 2_048;
-/// How long the store waits for a lock of another program, such as the sqlite3 shell.
-/// The state thread stands still meanwhile.
+/// How long the store waits for a lock that another program holds, such as the sqlite3
+/// shell. The state thread waits with it.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A write-ahead log of more bytes waits for the reader of history to pause. By itself
-/// SQLite looks from 1,000 pages on, some 4 MiB, whether nobody reads just now.
+/// Above this size of the write-ahead log, a commit waits for the history reader and then
+/// checkpoints. SQLite itself tries without waiting, from 1,000 pages on, about 4 MiB.
 pub const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How long a commit waits for that, at most. If it is in vain, the next one waits.
+/// A write-ahead log that cannot be checkpointed, because another program reads an old
+/// state of the database, is logged from this size on, again each time it has doubled.
+pub const LOG_BYTES_REPORTED: u64 = 64 * 1024 * 1024;
+/// Above this size of such a write-ahead log, changes are refused: it would fill the disk.
+pub const LOG_BYTES_REFUSED: u64 = 1024 * 1024 * 1024;
+/// The longest wait for the history reader. The next commit waits again.
 pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
@@ -220,6 +225,7 @@ pub const HISTORY_LINES_MAX: usize = 1_000;
 const _: () = assert!((CALLS_PER_CONNECTION_MAX as usize) < REQUEST_SLOTS);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT && WATCH_QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(WATCH_QUEUE_MAX_DEFAULT >= 2 * TURN_COMMANDS_MAX);
+const _: () = assert!(LOG_BYTES_MAX < LOG_BYTES_REPORTED && LOG_BYTES_REPORTED < LOG_BYTES_REFUSED);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Forgetting keeps up with full turns.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > TURN_COMMANDS_MAX as i64);

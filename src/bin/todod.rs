@@ -42,6 +42,9 @@ struct Args {
     /// What keeps the list: sqlite on disk, or memory, which forgets it at the end
     #[arg(long, value_name = "KIND", env = "TODO_STORE", default_value = "sqlite")]
     store: StoreKind,
+    /// Start a new list even if one was kept in the data directory and its database is missing
+    #[arg(long)]
+    init: bool,
     /// Tasks in the list at most, deleted ones counted
     #[arg(long, value_name = "N", env = "TODO_TASKS_MAX", default_value_t = TASKS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
@@ -134,7 +137,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         },
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };
-    let server = Server::start(open_store(args.store, args.data_dir)?, limits, &listen)?;
+    let server = Server::start(open_store(args.store, args.data_dir, args.init)?, limits, &listen)?;
     announce(server.addresses());
 
     let (send_signal, signal) = bounded(1);
@@ -151,7 +154,11 @@ fn run(args: Args) -> anyhow::Result<()> {
     Ok(stopped?)
 }
 
-fn open_store(kind: StoreKind, data_dir: Option<PathBuf>) -> anyhow::Result<Box<dyn Store>> {
+fn open_store(
+    kind: StoreKind,
+    data_dir: Option<PathBuf>,
+    init: bool,
+) -> anyhow::Result<Box<dyn Store>> {
     match kind {
         StoreKind::Memory => {
             log::warn!("the list is kept in memory and is gone when this process ends");
@@ -161,7 +168,8 @@ fn open_store(kind: StoreKind, data_dir: Option<PathBuf>) -> anyhow::Result<Box<
             let dir = data_dir
                 .or_else(default_data_dir)
                 .context("there is no home directory to keep the list in: give --data-dir")?;
-            Ok(Box::new(SqliteStore::open(&dir)?))
+            let open = if init { SqliteStore::open_or_init } else { SqliteStore::open };
+            Ok(Box::new(open(&dir)?))
         }
     }
 }

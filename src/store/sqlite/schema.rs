@@ -2,19 +2,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::failure::Fault;
+use super::failure::{Fault, no_random};
 use super::{connection, directory, inspect};
 use crate::store::{StoreError, new_list_id};
 
-/// The way of the format. The step at index i leads from format i to format i + 1;
-/// format 0 is an empty database. A released step never changes.
+/// The migrations. The one at index i leads from format i to format i + 1; format 0 is
+/// an empty database. A released migration never changes.
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Times are microseconds since the Unix epoch. `changes` holds the task after each
-/// change and the flags before it, enough to replay the list and to tell its history.
+/// change and the flags before it, enough to replay the list and its history.
 const V1: &str = "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -60,14 +61,14 @@ CREATE TABLE requests (
 ";
 
 /// Every change after `compacted_revision` is kept. The index ends in the row's key,
-/// which is the revision: it finds the change of a task before any revision.
+/// which is the revision, so it finds the change of a task before any revision.
 const V2: &str = "
 CREATE INDEX changes_by_task ON changes (task_id);
 INSERT INTO meta (key, value) VALUES ('compacted_revision', '0');
 ";
 
-/// Makes a database at `path` and returns its format. It is made under another name
-/// and renamed when it is whole and on disk: after a crash there is a list or none.
+/// Creates a database at `path` and returns its format. It is written under another name
+/// and renamed when it is complete and synced: after a crash there is a list or none.
 pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError> {
     let draft = inspect::beside(path, "-new");
     let failed = |error: io::Error| Fault::Unfit(error.to_string());
@@ -85,8 +86,8 @@ pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError
     made().map_err(|fault| fault.at(path))
 }
 
-/// Only the owner may read the list, also in a directory that others may look into.
-/// SQLite gives the files beside a database the mode that the database has.
+/// Only the owner may read the list, even in a directory that others can read. SQLite
+/// gives the files beside a database the mode of the database.
 fn make_private(draft: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map(|_| ())
 }
@@ -98,7 +99,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// One transaction makes everything.
+/// Creates everything in one transaction.
 fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
     let connection = Connection::open(draft)?;
     let format = format_after(migrations);
@@ -117,12 +118,15 @@ fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
     Ok(format)
 }
 
-fn no_random(error: getrandom::Error) -> Fault {
-    Fault::Unfit(format!("no random numbers for a list id: {error}"))
+/// Gives the list a new id: its history is not the one that clients know. Returns it.
+pub(super) fn change_list_id(connection: &Connection) -> Result<Arc<str>, Fault> {
+    let id = new_list_id().map_err(no_random)?;
+    connection.execute("UPDATE meta SET value = ?1 WHERE key = 'list_id'", params![id])?;
+    Ok(id.into())
 }
 
-/// The format that this program writes.
-fn format_after(migrations: &[&str]) -> i64 {
+/// The format that these migrations lead to.
+pub(super) fn format_after(migrations: &[&str]) -> i64 {
     migrations.len() as i64
 }
 
@@ -134,15 +138,15 @@ pub(super) fn refuse_newer(path: &Path, found: i64, migrations: &[&str]) -> Resu
     Ok(())
 }
 
-/// Takes an older database to this program's format, each step in its own
-/// transaction. Before it writes anything it has SQLite check the whole file.
+/// Migrates an older database to this program's format, each step in its own
+/// transaction. SQLite checks the whole file first.
 pub(super) fn bring_up_to_date(
     connection: &Connection,
     path: &Path,
     migrations: &[&str],
 ) -> Result<(), StoreError> {
     let at_path = |fault: Fault| fault.at(path);
-    // Asked again: the write-ahead log may know of a newer format than the file does.
+    // Again: the write-ahead log may hold a newer format than the file's header.
     let format = connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map_err(|error| at_path(error.into()))?;
@@ -155,7 +159,7 @@ pub(super) fn bring_up_to_date(
     for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
         migrate(connection, migration, from as i64 + 1).map_err(|error| at_path(error.into()))?;
     }
-    // The file remembers it: a new one lacks it, and another tool may have changed it.
+    // The mode is a property of the file: a new one lacks it, another tool may change it.
     connection::use_write_ahead_log(connection).map_err(at_path)
 }
 

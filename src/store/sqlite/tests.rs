@@ -6,6 +6,7 @@ mod compaction;
 mod damage;
 mod golden;
 mod history;
+mod loss;
 mod open;
 mod requests;
 mod space;
@@ -16,7 +17,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Condition, DATABASE, Retention, SqliteStore, schema};
+use super::head::Head;
+use super::{
+    DATABASE, IfMissing, LogSize, Retention, SqliteStore, connection, directory, recovery, schema,
+};
 use crate::store::story::{Story, due_up_to, id};
 use crate::store::{Loaded, Store, StoreError};
 
@@ -87,6 +91,12 @@ impl Scene {
         connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
         connection.execute_batch(sql).unwrap();
     }
+}
+
+/// Reports a test, or a part of one, that cannot run here. Under CI that is a failure.
+fn skipped(needs: &str) {
+    assert!(std::env::var_os("CI").is_none(), "under CI, this test must run: it needs {needs}");
+    eprintln!("SKIPPED: this test needs {needs}");
 }
 
 fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), StoreError> {

@@ -1,7 +1,7 @@
 use super::*;
+use crate::store::CommitError;
 use crate::store::sqlite::compaction::DELETE_SUPERSEDED;
 use crate::store::sqlite::history::{TASKS_AT, changes_sql};
-use crate::store::CommitError;
 
 /// A list of random changes, at most one step long.
 fn changed(scene: &Scene, changes: usize) -> (SqliteStore, Story) {

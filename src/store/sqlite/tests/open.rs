@@ -171,7 +171,12 @@ const NEXT: &str = "ALTER TABLE tasks ADD COLUMN note TEXT";
 const NEXT_BROKEN: &str = "CREATE TABLE half (x INTEGER) STRICT; SELECT nonsense";
 
 fn open_with(scene: &Scene, more: &[&str]) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open_with(scene.path(), Retention::default(), &[schema::MIGRATIONS, more].concat())
+    SqliteStore::open_with(
+        scene.path(),
+        IfMissing::Refuse,
+        Retention::default(),
+        &[schema::MIGRATIONS, more].concat(),
+    )
 }
 
 fn format_and_tables(scene: &Scene) -> (i64, i64) {

@@ -27,7 +27,9 @@ fn a_request_is_remembered_across_restarts() {
 /// Requests 1, 2, 3 .. come one a second, each in its own turn.
 fn remembered_after(requests: i64, retention: Retention) -> Vec<i64> {
     let scene = Scene::new();
-    let mut store = SqliteStore::open_with(scene.path(), retention, schema::MIGRATIONS).unwrap();
+    let mut store =
+        SqliteStore::open_with(scene.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
+            .unwrap();
     let mut story = Story::of(&store.load().unwrap());
     for n in 1..=requests {
         story.clock = n * 1_000_000;
@@ -66,7 +68,9 @@ fn a_commit_forgets_a_few_and_stops_at_the_first_it_keeps() {
         kept_min: 1,
         forgotten_per_commit: 4,
     };
-    let mut store = SqliteStore::open_with(scene.path(), retention, schema::MIGRATIONS).unwrap();
+    let mut store =
+        SqliteStore::open_with(scene.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
+            .unwrap();
     let mut story = Story::of(&store.load().unwrap());
     let mut turn = |seconds: i64, script: &str| {
         story.clock = seconds * 1_000_000;
