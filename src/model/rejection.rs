@@ -55,7 +55,9 @@ pub enum Rejection {
     TooManyTasks { max: u32 },
     #[error("all task ids up to {TASK_ID_MAX} are used: start a new list")]
     IdsExhausted,
-    #[error("the server's disk is full or its log cannot grow, and nothing was changed: free some space or see the server's log, then retry")]
+    #[error(
+        "the server's disk is full or its log cannot grow, and nothing was changed: free some space or see the server's log, then retry"
+    )]
     NoSpace,
     #[error("the server has {max} calls waiting and nothing was changed: retry later")]
     QueueFull { max: usize },

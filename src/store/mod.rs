@@ -120,6 +120,25 @@ pub struct Loaded {
     pub compacted: Revision,
 }
 
+impl Loaded {
+    /// The revision of the newest change, 0 for a new list.
+    fn revision(&self) -> Revision {
+        self.tasks.iter().map(|task| task.revision).max().unwrap_or(0)
+    }
+}
+
+/// A list that was checked in full and is sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub path: PathBuf,
+    /// Deleted ones included.
+    pub tasks: usize,
+    /// Of the newest change.
+    pub revision: Revision,
+    /// Every change after this revision is kept.
+    pub compacted: Revision,
+}
+
 /// A name for a new list: 128 random bits, so that no two lists ever share it.
 pub fn new_list_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
@@ -144,8 +163,8 @@ impl Batch {
     }
 }
 
-/// A store that cannot be opened or read. The messages hold the system's error, so
-/// none of these has a source: whoever prints the chain says it once.
+/// A store that cannot be opened or read. The messages include the system's error, so
+/// none of these has a source: a printed chain would repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot use the data directory {}: {error}; give another --data-dir", path.display())]

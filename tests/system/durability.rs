@@ -380,3 +380,54 @@ fn removed_database_ends_the_server_before_it_acknowledges_more() {
     let daemon = Daemon::start(dir.path(), &["--init"]);
     assert_eq!(harness::client(&daemon.address).titles(), [""; 0]);
 }
+
+/// `todod check` reads the list of a stopped server and a backup file, on a path of any
+/// name, and neither changes them nor leaves files beside them.
+#[test]
+fn check_reports_a_sound_list_and_names_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("what? 100% #1");
+    let daemon = Daemon::start(&data, &[]);
+    let client = harness::client(&daemon.address);
+    client.add("milk").unwrap();
+    let check = |path: &Path| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_todod"))
+            .arg("check")
+            .arg(path)
+            .output()
+            .unwrap();
+        let said = [out.stdout, out.stderr].concat();
+        (out.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = check(&data);
+    assert!(code == Some(1) && said.contains("in use by todod"), "{said}");
+    client.edit(1, Edit::Complete).unwrap();
+    daemon.kill();
+    daemon.wait();
+    let sound = "is sound: 1 tasks at revision 2, with all changes after revision 0";
+    for _ in 0..2 {
+        let (code, said) = check(&data);
+        assert!(code == Some(0) && said.contains(sound), "{said}");
+    }
+    // The first start after the kill moves the log into the database.
+    let daemon = Daemon::start(&data, &[]);
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let backups = dir.path().join("backups");
+    std::fs::create_dir(&backups).unwrap();
+    let backup = backups.join("todo.db");
+    let mut bytes = std::fs::read(data.join("todo.db")).unwrap();
+    std::fs::write(&backup, &bytes).unwrap();
+    let (code, said) = check(&backup);
+    assert!(code == Some(0) && said.contains(sound), "{said}");
+
+    let page = bytes.len() / 2 / 4096 * 4096;
+    bytes[page..page + 4096].fill(0x5a);
+    std::fs::write(&backup, &bytes).unwrap();
+    let (code, said) = check(&backup);
+    assert!(code == Some(1) && said.contains("is damaged"), "{said}");
+    assert!(std::fs::read(&backup).unwrap() == bytes);
+    assert_eq!(backups.read_dir().unwrap().count(), 1);
+    let (code, said) = check(&backups.join("none.db"));
+    assert!(code == Some(1) && said.contains("it is missing or empty"), "{said}");
+}

@@ -1,4 +1,6 @@
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use parking_lot::Mutex;
@@ -7,7 +9,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
 
 use super::failure::{Fault, describe, extended_code};
-use super::inspect::beside;
+use super::inspect::{beside, has_log};
 use crate::limits::{
     BUSY_TIMEOUT, LOG_BYTES_MAX, LOG_BYTES_REFUSED, LOG_BYTES_REPORTED, LOG_WAIT_MAX,
 };
@@ -48,6 +50,46 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
         Ok(connection)
     };
     opened().map_err(|fault| fault.at(path))
+}
+
+/// Opens a database that no other process has open, so that it and its log stay as they
+/// are. Without a log nothing is written beside it either, so it may be on a read-only disk.
+pub(super) fn open_to_check(path: &Path) -> Result<Connection, StoreError> {
+    if has_log(path) {
+        return open_reader(path);
+    }
+    // https://www.sqlite.org/uri.html: these characters end the path or escape.
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02X}").bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(OsStr::from_bytes(&uri), flags)
+        .map_err(Fault::from)
+        .and_then(|connection| read_with_care(&connection).map(|()| connection));
+    opened.map_err(|fault| fault.at(path))
+}
+
+/// The format, as of the newest commit.
+pub(super) fn format(connection: &Connection) -> Result<i64, Fault> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// SQLite's own check of the whole file. Returns at most `errors_max` errors as one.
+pub(super) fn check_file(connection: &Connection, errors_max: u32) -> Result<(), Fault> {
+    let mut check = connection.prepare(&format!("PRAGMA quick_check({errors_max})"))?;
+    let found: Vec<String> =
+        check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    match &found[..] {
+        [ok] if ok == "ok" => Ok(()),
+        errors => Err(Fault::Damage(errors.join("; "))),
+    }
 }
 
 /// The settings that durability depends on. Each is read back: SQLite ignores what it

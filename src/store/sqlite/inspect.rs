@@ -39,10 +39,15 @@ pub(super) fn inspect(path: &Path) -> Result<Option<Header>, StoreError> {
         }
         Err(error) => return Err(failed(error)),
     }
-    // SQLite would silently open an unwritable file for reading.
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    let header = file.map_err(|error| StoreError::ReadOnly { path: path.to_owned(), error });
-    parse(path, &read_header(header?).map_err(failed)?).map(Some)
+    parse(path, &read_header(path).map_err(failed)?).map(Some)
+}
+
+/// SQLite would silently open an unwritable file for reading.
+pub(super) fn require_writable(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::ReadOnly { path: path.to_owned(), error }),
+    }
 }
 
 /// A log without its database belongs to a list that lost its main file. SQLite
@@ -74,9 +79,9 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn read_header(file: File) -> io::Result<Vec<u8>> {
+fn read_header(path: &Path) -> io::Result<Vec<u8>> {
     let mut header = Vec::new();
-    file.take(HEADER_BYTES).read_to_end(&mut header)?;
+    File::open(path)?.take(HEADER_BYTES).read_to_end(&mut header)?;
     Ok(header)
 }
 

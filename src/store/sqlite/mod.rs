@@ -9,6 +9,7 @@
 //! | `schema` | the tables, a new database, migrations |
 //! | `connection` | the connection, its settings, checkpoints |
 //! | `recovery` | the list as it was left, checked for consistency |
+//! | `check` | the full check of a list that no server uses |
 //! | `commit` | one batch, one transaction |
 //! | `compaction` | deletes old changes, a step at a time |
 //! | `transaction` | a transaction that writes, and what its failure means |
@@ -16,6 +17,7 @@
 //! | `rows` | tasks to columns and back |
 //! | `failure` | SQLite's errors in this crate's terms |
 
+mod check;
 mod commit;
 mod compaction;
 mod connection;
@@ -44,7 +46,7 @@ use self::directory::{Lock, OpenFiles};
 use self::failure::Fault;
 use self::head::{ANY_COOKIE, Head, HeadFile};
 use self::history::SqliteHistory;
-use super::{Batch, CommitError, CompactionDue, History, Loaded, Store, StoreError};
+use super::{Batch, Checked, CommitError, CompactionDue, History, Loaded, Store, StoreError};
 use crate::model::{Remembered, RequestId, Revision};
 
 /// The database, in the data directory.
@@ -101,6 +103,12 @@ impl SqliteStore {
         SqliteStore::open_with(data_dir, IfMissing::StartNewList, retention, schema::MIGRATIONS)
     }
 
+    /// Checks all of a list that no server uses: a data directory, or a database file such
+    /// as a backup. Returns what is wrong as an error, and changes nothing.
+    pub fn check(path: &Path) -> Result<Checked, StoreError> {
+        check::check(path)
+    }
+
     fn open_with(
         data_dir: &Path,
         if_missing: IfMissing,
@@ -113,6 +121,7 @@ impl SqliteStore {
         let mut head = HeadFile::open(&data_dir).map_err(unusable)?;
         let format = match inspect::inspect(&path)? {
             Some(header) => {
+                inspect::require_writable(&path)?;
                 refuse_stray_log(&path, head.head(), header.schema_cookie)?;
                 header.format
             }
@@ -267,7 +276,7 @@ impl Store for SqliteStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
         let at_path = |fault: Fault| fault.at(&self.path);
         let mut loaded = recovery::load(&self.connection).map_err(at_path)?;
-        let newest = loaded.tasks.iter().map(|task| task.revision).max().unwrap_or(0);
+        let newest = loaded.revision();
         loaded.list_id = self.report_loss(&loaded, newest).map_err(at_path)?;
         self.settle(&loaded.list_id, newest).map_err(|fault| fault.at(&self.path))?;
         self.files = OpenFiles::of(&self.path);

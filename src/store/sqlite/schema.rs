@@ -146,16 +146,14 @@ pub(super) fn bring_up_to_date(
     migrations: &[&str],
 ) -> Result<(), StoreError> {
     let at_path = |fault: Fault| fault.at(path);
-    // Again: the write-ahead log may hold a newer format than the file's header.
-    let format = connection
-        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-        .map_err(|error| at_path(error.into()))?;
+    // Again: the write-ahead log may hold a newer format than the header of the file.
+    let format = connection::format(connection).map_err(at_path)?;
     refuse_newer(path, format, migrations)?;
     let write_ahead = connection::has_write_ahead_log(connection).map_err(at_path)?;
     if format == format_after(migrations) && write_ahead {
         return Ok(());
     }
-    quick_check(connection).map_err(at_path)?;
+    connection::check_file(connection, 1).map_err(at_path)?;
     for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
         migrate(connection, migration, from as i64 + 1).map_err(|error| at_path(error.into()))?;
     }
@@ -168,12 +166,4 @@ fn migrate(connection: &Connection, migration: &str, format: i64) -> rusqlite::R
     transaction.execute_batch(migration)?;
     transaction.pragma_update(None, "user_version", format)?;
     transaction.commit()
-}
-
-fn quick_check(connection: &Connection) -> Result<(), Fault> {
-    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(Fault::Damage(found)),
-    }
 }

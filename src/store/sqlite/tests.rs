@@ -1,5 +1,5 @@
-//! Real files in temporary directories. A `Scene` is a data directory, a `Story` the
-//! list that the store should hold.
+//! Real files in temporary directories. A `Fixture` is a data directory; a `Story` is the
+//! oracle, the list that the store should hold.
 
 mod commit;
 mod compaction;
@@ -24,25 +24,25 @@ use super::{
 use crate::store::story::{Story, due_up_to, id};
 use crate::store::{Loaded, Store, StoreError};
 
-struct Scene {
+struct Fixture {
     dir: TempDir,
 }
 
-impl Scene {
-    fn new() -> Scene {
-        Scene { dir: tempfile::tempdir().unwrap() }
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture { dir: tempfile::tempdir().unwrap() }
     }
 
-    /// A directory with only this as its database.
-    fn with_database(bytes: &[u8]) -> Scene {
-        let scene = Scene::new();
-        fs::write(scene.database(), bytes).unwrap();
-        scene
+    /// A directory that holds this database and nothing else.
+    fn with_database(bytes: &[u8]) -> Fixture {
+        let fixture = Fixture::new();
+        fs::write(fixture.database(), bytes).unwrap();
+        fixture
     }
 
-    /// What a process that is killed now leaves behind.
-    fn after_kill(&self) -> Scene {
-        let copy = Scene::new();
+    /// The files that a process leaves if it is killed now.
+    fn after_kill(&self) -> Fixture {
+        let copy = Fixture::new();
         for name in [DATABASE, "todo.db-wal"] {
             if let Ok(bytes) = fs::read(self.path().join(name)) {
                 fs::write(copy.path().join(name), bytes).unwrap();
@@ -68,8 +68,8 @@ impl Scene {
         open_and_load(self.path())
     }
 
-    /// The files that hold the list: database, log, journal. SQLite makes an empty log
-    /// when it opens a database, which holds nothing.
+    /// The files that hold the list: database, log, journal. An empty log counts as none:
+    /// SQLite creates it when it opens a database.
     fn bytes(&self) -> [Option<Vec<u8>>; 3] {
         let read = |name: &str| fs::read(self.path().join(name)).ok();
         let not_empty = |bytes: &Vec<u8>| !bytes.is_empty();
@@ -77,7 +77,7 @@ impl Scene {
         [read(DATABASE), log, read("todo.db-journal").filter(not_empty)]
     }
 
-    /// Opening must fail, and leave the files alone.
+    /// Opening must fail and leave the files as they are.
     fn refused(&self) -> StoreError {
         let before = self.bytes();
         let error = self.try_open().expect_err("the store opened");
@@ -85,7 +85,7 @@ impl Scene {
         error
     }
 
-    /// Somebody else's connection, which may do as it likes.
+    /// Changes the database on a connection of another program.
     fn tamper(&self, sql: &str) {
         let connection = Connection::open(self.database()).unwrap();
         connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
@@ -105,11 +105,11 @@ fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), StoreError> {
     Ok((store, loaded))
 }
 
-/// A closed database of some 60 pages in which most tasks changed more than once, and
-/// of which the beginning is compacted.
+/// A closed database of about 60 pages, in which most tasks changed more than once and
+/// the oldest changes are compacted.
 fn well_used_database() -> (Vec<u8>, Loaded) {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     for n in 1..=600 {
         let script =
@@ -119,5 +119,5 @@ fn well_used_database() -> (Vec<u8>, Loaded) {
     let compacted = store.compact(&due_up_to(20)).unwrap();
     Box::new(store).close().unwrap();
     let loaded = Loaded { tasks: story.tasks(), compacted, ..loaded };
-    (fs::read(scene.database()).unwrap(), loaded)
+    (fs::read(fixture.database()).unwrap(), loaded)
 }

@@ -20,8 +20,8 @@ fn changes(store: &SqliteStore) -> Vec<String> {
 
 #[test]
 fn every_kind_of_change_comes_back() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     for turn in [
         "add milk",
@@ -49,20 +49,20 @@ fn every_kind_of_change_comes_back() {
         ]
     );
     drop(store);
-    let (_, again) = scene.open();
+    let (_, again) = fixture.open();
     assert_eq!(again, Loaded { tasks: story.tasks(), ..loaded });
     assert_eq!(Story::of(&again).list.revision(), 10);
 }
 
 #[test]
 fn what_was_committed_survives_a_kill() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     let mut closed = Vec::new();
     for n in 1..=50 {
         store.commit(&story.turn(&format!("add {n} #{n}; done {n}"))).unwrap();
-        let killed = scene.after_kill();
+        let killed = fixture.after_kill();
         let (mut survivor, after) = killed.open();
         assert_eq!(killed.bytes()[1], None, "what recovery read is not written anew");
         assert_eq!(after.tasks, story.tasks());
@@ -74,20 +74,20 @@ fn what_was_committed_survives_a_kill() {
 
 #[test]
 fn closing_leaves_one_file_and_frees_the_directory() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk")).unwrap();
-    assert!(scene.bytes()[1].is_some());
+    assert!(fixture.bytes()[1].is_some());
     Box::new(store).close().unwrap();
-    assert_eq!(scene.bytes()[1], None);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.bytes()[1], None);
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
 #[test]
 fn a_batch_is_written_whole_or_not_at_all() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk #a")).unwrap();
     let before = story.tasks();
@@ -95,17 +95,17 @@ fn a_batch_is_written_whole_or_not_at_all() {
     let failed = store.commit(&story.turn("add eggs; done 1 #a"));
     assert!(matches!(failed, Err(CommitError::Unknown(_))), "{failed:?}");
     drop(store);
-    assert_eq!(scene.open().1.tasks, before);
+    assert_eq!(fixture.open().1.tasks, before);
 }
 
 #[test]
 fn somebody_elses_lock_refuses_a_batch_and_the_store_goes_on() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk #a")).unwrap();
     let before = story.list.clone();
-    let shell = Connection::open(scene.database()).unwrap();
+    let shell = Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     for _ in 0..2 {
         let refused = store.commit(&story.turn("add eggs #b"));
@@ -116,15 +116,15 @@ fn somebody_elses_lock_refuses_a_batch_and_the_store_goes_on() {
     shell.execute_batch("COMMIT").unwrap();
     store.commit(&story.turn("add bread #b")).unwrap();
     drop(store);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
 /// A write of the same connection that is not read to its end is the one way to have
 /// SQLITE_BUSY from COMMIT in write-ahead mode.
 #[test]
 fn a_commit_that_is_busy_is_rolled_back() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk")).unwrap();
     let before = story.list.clone();
@@ -140,15 +140,15 @@ fn a_commit_that_is_busy_is_rolled_back() {
     story.list = before;
     store.commit(&story.turn("add bread")).unwrap();
     drop(store);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
 /// COMMIT itself fails on a deferred foreign key. Any failure there but a full disk
 /// has an unknown outcome, for the store as for one of the disk's.
 #[test]
 fn a_failed_commit_ends_the_store() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk")).unwrap();
     let before = story.tasks();
@@ -166,17 +166,17 @@ fn a_failed_commit_ends_the_store() {
     store.connection.execute_batch("ROLLBACK; DROP TRIGGER t").unwrap();
     let refused = store.commit(&story.turn("add bread"));
     assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("earlier")));
-    let files = scene.bytes();
+    let files = fixture.bytes();
     Box::new(store).close().unwrap();
-    assert!(scene.bytes() == files, "closing wrote after a failed commit");
-    assert_eq!(scene.open().1.tasks, before);
+    assert!(fixture.bytes() == files, "closing wrote after a failed commit");
+    assert_eq!(fixture.open().1.tasks, before);
 }
 
 #[test]
 fn a_store_that_was_not_loaded_takes_nothing() {
-    let scene = Scene::new();
-    let mut story = Story::of(&scene.open().1);
-    let mut store = SqliteStore::open(scene.path()).unwrap();
+    let fixture = Fixture::new();
+    let mut story = Story::of(&fixture.open().1);
+    let mut store = SqliteStore::open(fixture.path()).unwrap();
     let refused = store.commit(&story.turn("add milk"));
     assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("not loaded")));
 }

@@ -4,8 +4,8 @@ use crate::store::sqlite::compaction::DELETE_SUPERSEDED;
 use crate::store::sqlite::history::{TASKS_AT, changes_sql};
 
 /// A list of random changes, at most one step long.
-fn changed(scene: &Scene, changes: usize) -> (SqliteStore, Story) {
-    let (mut store, loaded) = scene.open();
+fn changed(fixture: &Fixture, changes: usize) -> (SqliteStore, Story) {
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     for _ in 0..changes {
         let step = story.some_step();
@@ -23,17 +23,17 @@ fn revisions(store: &SqliteStore) -> Vec<i64> {
 
 #[test]
 fn what_was_compacted_survives_a_kill_and_a_restart() {
-    let scene = Scene::new();
-    let (mut store, story) = changed(&scene, 60);
+    let fixture = Fixture::new();
+    let (mut store, story) = changed(&fixture, 60);
     for compacted in 1..=60 {
         assert_eq!(store.compact(&due_up_to(compacted)).unwrap(), compacted);
-        let killed = scene.after_kill();
+        let killed = fixture.after_kill();
         let (survivor, loaded) = killed.open();
         assert_eq!((loaded.compacted, loaded.tasks), (compacted, story.tasks()));
         assert_eq!(revisions(&survivor), revisions(&store));
         if compacted % 7 == 0 {
             Box::new(store).close().unwrap();
-            store = scene.open().0;
+            store = fixture.open().0;
             assert_eq!(store.compact(&due_up_to(1)).unwrap(), compacted, "it went back");
         }
     }
@@ -42,24 +42,24 @@ fn what_was_compacted_survives_a_kill_and_a_restart() {
 
 #[test]
 fn a_step_with_nothing_due_writes_nothing() {
-    let scene = Scene::new();
-    let (mut store, _) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (mut store, _) = changed(&fixture, 10);
     store.compact(&due_up_to(5)).unwrap();
-    let files = scene.bytes();
+    let files = fixture.bytes();
     for up_to in [0, 4, 5] {
         assert_eq!(store.compact(&due_up_to(up_to)).unwrap(), 5);
     }
-    assert!(scene.bytes() == files);
+    assert!(fixture.bytes() == files);
     store.compact(&due_up_to(6)).unwrap();
-    assert!(scene.bytes() != files);
+    assert!(fixture.bytes() != files);
 }
 
 #[test]
 fn somebody_elses_lock_refuses_a_step_and_the_store_goes_on() {
-    let scene = Scene::new();
-    let (mut store, mut story) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (mut store, mut story) = changed(&fixture, 10);
     let before = revisions(&store);
-    let shell = Connection::open(scene.database()).unwrap();
+    let shell = Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = store.compact(&due_up_to(5));
     assert!(matches!(refused, Err(CommitError::Busy(_))), "{refused:?}");
@@ -71,8 +71,8 @@ fn somebody_elses_lock_refuses_a_step_and_the_store_goes_on() {
 
 #[test]
 fn a_failed_step_ends_the_store() {
-    let scene = Scene::new();
-    let (mut store, mut story) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (mut store, mut story) = changed(&fixture, 10);
     let (before, tasks) = (revisions(&store), story.tasks());
     let fail = "CREATE TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT raise(ABORT, 'no'); END";
     store.connection.execute_batch(fail).unwrap();
@@ -82,19 +82,19 @@ fn a_failed_step_ends_the_store() {
     for refused in [store.compact(&due_up_to(0)).map(|_| ()), store.commit(&story.turn("add x"))] {
         assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("earlier")));
     }
-    let files = scene.bytes();
+    let files = fixture.bytes();
     Box::new(store).close().unwrap();
-    assert!(scene.bytes() == files, "closing wrote after a failed step");
-    let (store, loaded) = scene.open();
+    assert!(fixture.bytes() == files, "closing wrote after a failed step");
+    let (store, loaded) = fixture.open();
     assert_eq!((loaded.compacted, loaded.tasks), (0, tasks));
     assert_eq!(revisions(&store), before);
 }
 
 #[test]
 fn a_store_that_was_not_loaded_compacts_nothing() {
-    let scene = Scene::new();
-    drop(changed(&scene, 10));
-    let mut store = SqliteStore::open(scene.path()).unwrap();
+    let fixture = Fixture::new();
+    drop(changed(&fixture, 10));
+    let mut store = SqliteStore::open(fixture.path()).unwrap();
     let refused = store.compact(&due_up_to(5));
     assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("not loaded")));
 }
@@ -102,8 +102,8 @@ fn a_store_that_was_not_loaded_compacts_nothing() {
 /// A step reads what it passes over, and no more, however long the list.
 #[test]
 fn the_history_is_searched_never_scanned() {
-    let scene = Scene::new();
-    let (store, _) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (store, _) = changed(&fixture, 10);
     for (sql, expected) in [
         (
             changes_sql(false),

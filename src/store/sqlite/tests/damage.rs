@@ -1,11 +1,11 @@
-//! Disks and people damage files. What is damaged must be refused and left alone,
-//! because somebody may still rescue it.
+//! Disks and people damage files. A damaged list must be refused and left as it is,
+//! because it may still be rescued.
 
 use super::*;
 
 const PAGE: usize = 4096;
 
-/// What recovery said was wrong.
+/// What recovery reported.
 fn detail(error: StoreError) -> String {
     match error {
         StoreError::Corrupt { detail, .. } => detail,
@@ -74,17 +74,17 @@ fn tables_that_disagree_are_refused() {
         ("DELETE FROM meta", "the list has no list_id"),
         ("DROP TABLE changes", "no such table: changes"),
     ] {
-        let scene = Scene::new();
-        let (mut store, loaded) = scene.open();
+        let fixture = Fixture::new();
+        let (mut store, loaded) = fixture.open();
         store.commit(&Story::of(&loaded).turn("add milk; done 1; add bread")).unwrap();
         drop(store);
-        scene.tamper(sql);
-        assert_eq!(detail(scene.refused()), expected, "{sql}");
+        fixture.tamper(sql);
+        assert_eq!(detail(fixture.refused()), expected, "{sql}");
     }
 }
 
 #[test]
-fn a_history_with_a_gap_is_refused() {
+fn history_with_a_gap_is_refused() {
     // Revisions 1 to 6: task 1 at 1, 2 and 6, task 2 at 3 and 5, task 3 at 4.
     for (compacted, sql, expected) in [
         (0, "DELETE FROM changes WHERE revision = 1", "change 1 is missing"),
@@ -134,22 +134,22 @@ fn a_history_with_a_gap_is_refused() {
         (3, "UPDATE meta SET value = 'x' WHERE value = '3'", "its compacted revision is \"x\""),
         (3, "DELETE FROM meta WHERE value = '3'", "the list has no compacted revision"),
     ] {
-        let scene = Scene::new();
-        let (mut store, loaded) = scene.open();
+        let fixture = Fixture::new();
+        let (mut store, loaded) = fixture.open();
         let script = "add milk; done 1; add eggs; add bread; done 2; reopen 1";
         store.commit(&Story::of(&loaded).turn(script)).unwrap();
         store.compact(&due_up_to(compacted)).unwrap();
         drop(store);
-        scene.open();
-        scene.tamper(sql);
-        assert_eq!(detail(scene.refused()), expected, "compacted {compacted}, {sql}");
+        fixture.open();
+        fixture.tamper(sql);
+        assert_eq!(detail(fixture.refused()), expected, "compacted {compacted}, {sql}");
     }
 }
 
 #[test]
 fn damaged_files_are_refused() {
     let (sound, loaded) = well_used_database();
-    assert_eq!(Scene::with_database(&sound).open().1, loaded);
+    assert_eq!(Fixture::with_database(&sound).open().1, loaded);
     let pages = sound.len() / PAGE;
     let garbage = |from: usize, bytes: usize| {
         let mut damaged = sound.clone();
@@ -159,24 +159,24 @@ fn damaged_files_are_refused() {
     for (what, damaged) in [
         ("garbage in the middle", garbage(pages / 2 * PAGE, 8 * PAGE)),
         ("garbage in the first page, after the header", garbage(100, PAGE - 100)),
-        ("a page size that none can be", garbage(16, 2)),
+        ("an impossible page size", garbage(16, 2)),
         ("half a file", sound[..pages / 2 * PAGE].to_vec()),
         ("a file without its last page", sound[..(pages - 1) * PAGE].to_vec()),
         ("the first page alone", sound[..PAGE].to_vec()),
         ("half a header", sound[..50].to_vec()),
-        ("a format that never was", [&sound[..60], &[0; 4], &sound[64..]].concat()),
+        ("a format that does not exist", [&sound[..60], &[0; 4], &sound[64..]].concat()),
     ] {
-        let scene = Scene::with_database(&damaged);
+        let fixture = Fixture::with_database(&damaged);
         for _ in 0..2 {
-            let error = scene.refused();
+            let error = fixture.refused();
             assert!(matches!(error, StoreError::Corrupt { .. }), "{what}: {error}");
         }
     }
 }
 
-/// Whichever page a disk ruins, the list is refused or is still the whole list.
+/// Whichever page is damaged, the list is refused or is still complete.
 #[test]
-fn no_damaged_page_goes_unseen() {
+fn damaged_page_never_yields_another_list() {
     let (sound, loaded) = well_used_database();
     let mut seen = 0;
     let pages = sound.len() / PAGE;
@@ -184,8 +184,8 @@ fn no_damaged_page_goes_unseen() {
         for ruin in [[0x00; PAGE], [0xa5; PAGE]] {
             let mut damaged = sound.clone();
             damaged[page * PAGE..(page + 1) * PAGE].copy_from_slice(&ruin);
-            let scene = Scene::with_database(&damaged);
-            match scene.try_open() {
+            let fixture = Fixture::with_database(&damaged);
+            match fixture.try_open() {
                 Ok((_, survived)) => assert_eq!(survived, loaded, "page {page}"),
                 Err(StoreError::Corrupt { .. }) => seen += 1,
                 Err(other) => panic!("page {page}: {other}"),
@@ -197,16 +197,16 @@ fn no_damaged_page_goes_unseen() {
 }
 
 #[test]
-fn a_refused_list_keeps_its_log() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+fn refused_list_keeps_its_log() {
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk")).unwrap();
     drop(store);
-    let (mut store, _) = scene.open();
+    let (mut store, _) = fixture.open();
     store.commit(&story.turn("add bread")).unwrap();
     store.connection.execute_batch("DELETE FROM changes WHERE revision = 2").unwrap();
-    let killed = scene.after_kill();
+    let killed = fixture.after_kill();
     assert!(killed.bytes()[1].is_some());
     assert_eq!(detail(killed.refused()), "task 2 is at revision 2, which no change made");
 }

@@ -25,16 +25,16 @@ const FORMAT_2_KILLED_LOG: &[u8] = include_bytes!("golden/format-2-killed.db-wal
 
 #[test]
 fn golden_databases_open_with_their_content() {
-    let killed = Scene::with_database(FORMAT_2_KILLED);
+    let killed = Fixture::with_database(FORMAT_2_KILLED);
     fs::write(killed.path().join("todo.db-wal"), FORMAT_2_KILLED_LOG).unwrap();
-    for (scene, expected) in [
-        (Scene::with_database(FORMAT_1), expect_file!["golden/format-1.txt"]),
-        (Scene::with_database(FORMAT_2), expect_file!["golden/format-2.txt"]),
+    for (fixture, expected) in [
+        (Fixture::with_database(FORMAT_1), expect_file!["golden/format-1.txt"]),
+        (Fixture::with_database(FORMAT_2), expect_file!["golden/format-2.txt"]),
         (killed, expect_file!["golden/format-2-killed.txt"]),
     ] {
         // The first opening migrates, the second finds what that left.
         for _ in 0..2 {
-            let (mut store, loaded) = scene.open();
+            let (mut store, loaded) = fixture.open();
             expected.assert_eq(&content(&mut store, &loaded, &expected.data()));
             Box::new(store).close().unwrap();
         }
@@ -43,16 +43,16 @@ fn golden_databases_open_with_their_content() {
 
 /// A migrated list is as good as a new one: it takes changes, and its history compacts.
 #[test]
-fn a_golden_database_of_format_1_takes_changes_and_compacts() {
-    let scene = Scene::with_database(FORMAT_1);
-    let (mut store, loaded) = scene.open();
+fn golden_database_of_format_1_takes_changes_and_compacts() {
+    let fixture = Fixture::with_database(FORMAT_1);
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     story.clock = loaded.tasks.iter().map(|task| task.updated_at.0).max().unwrap();
     store.commit(&story.turn("add one more; done 3")).unwrap();
     let newest = story.list.revision();
     assert_eq!(store.compact(&due_up_to(newest)).unwrap(), newest);
     Box::new(store).close().unwrap();
-    let (_, loaded) = scene.open();
+    let (_, loaded) = fixture.open();
     assert_eq!((loaded.compacted, loaded.tasks), (newest, story.tasks()));
 }
 

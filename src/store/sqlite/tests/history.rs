@@ -18,14 +18,14 @@ fn damage<T: std::fmt::Debug>(read: Result<T, HistoryError>) -> String {
 }
 
 /// A list whose history was open before somebody else wrote to it.
-fn tampered(sql: &[&str]) -> (Scene, Box<dyn History>) {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+fn tampered(sql: &[&str]) -> (Fixture, Box<dyn History>) {
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.commit(&story.turn("add milk; done 1 #a; add eggs; add bread")).unwrap();
     let history = store.history().unwrap();
-    sql.iter().for_each(|sql| scene.tamper(sql));
-    (scene, history)
+    sql.iter().for_each(|sql| fixture.tamper(sql));
+    (fixture, history)
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_task_without_its_change_is_refused() {
 
 #[test]
 fn a_read_that_fails_says_so() {
-    let (scene, mut history) = tampered(&[]);
-    drop(scene); // its directory goes with it
+    let (fixture, mut history) = tampered(&[]);
+    drop(fixture); // its directory goes with it
     let failed = history.changes(&everything());
     assert!(matches!(failed, Err(HistoryError::Store(StoreError::Failed { .. }))), "{failed:?}");
 }
@@ -111,8 +111,8 @@ fn an_index_that_disagrees_with_its_table_is_refused() {
 
 #[test]
 fn a_reader_sees_what_is_committed_and_writes_nothing() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     let mut history = store.history().unwrap();
     for n in 1..=5 {
@@ -120,7 +120,7 @@ fn a_reader_sees_what_is_committed_and_writes_nothing() {
         assert_eq!(history.changes(&everything()).unwrap().len(), n);
     }
     // Also when it is the last to close, the log stays for recovery to look at.
-    let killed = scene.after_kill();
+    let killed = fixture.after_kill();
     let files = killed.bytes();
     let mut history = SqliteHistory::open(&killed.database(), Arc::default()).unwrap();
     assert_eq!(history.changes(&everything()).unwrap().len(), 5);
@@ -130,17 +130,17 @@ fn a_reader_sees_what_is_committed_and_writes_nothing() {
 
 #[test]
 fn a_store_closes_before_its_reader() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     let mut history = store.history().unwrap();
     store.commit(&story.turn("add milk")).unwrap();
     assert_eq!(history.changes(&everything()).unwrap().len(), 1);
     Box::new(store).close().unwrap();
-    assert_eq!(scene.bytes()[1], None, "the log is empty");
+    assert_eq!(fixture.bytes()[1], None, "the log is empty");
     assert_eq!(history.changes(&everything()).unwrap().len(), 1);
     drop(history);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
 /// SQLite starts the log over when nobody reads it, which a reader that pages without a
@@ -148,8 +148,8 @@ fn a_store_closes_before_its_reader() {
 /// outgrow its limit, but never holds all that is written.
 #[test]
 fn a_reader_that_pages_does_not_make_the_log_grow() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     let mut history = store.history().unwrap();
     let (stop, stopped) = mpsc::channel::<()>();
@@ -163,7 +163,7 @@ fn a_reader_that_pages_does_not_make_the_log_grow() {
         read
     });
     let script = vec![format!("add {}", "x".repeat(1_000)); 64].join(";");
-    let log = || fs::metadata(scene.path().join("todo.db-wal")).unwrap().len();
+    let log = || fs::metadata(fixture.path().join("todo.db-wal")).unwrap().len();
     let mut longest = 0;
     for _ in 0..600 {
         store.commit(&story.turn(&script)).unwrap();
@@ -173,5 +173,5 @@ fn a_reader_that_pages_does_not_make_the_log_grow() {
     assert!(reader.join().unwrap() > 1_000);
     assert!(longest <= 3 * LOG_BYTES_MAX, "the log had {longest} bytes");
     Box::new(store).close().unwrap();
-    assert!(fs::metadata(scene.database()).unwrap().len() > 8 * LOG_BYTES_MAX);
+    assert!(fs::metadata(fixture.database()).unwrap().len() > 8 * LOG_BYTES_MAX);
 }

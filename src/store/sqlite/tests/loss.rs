@@ -6,10 +6,10 @@ use crate::store::CommitError;
 use crate::store::sqlite::head::HeadFile;
 
 /// A directory with these files of another one.
-fn copy_of(scene: &Scene, names: &[&str]) -> Scene {
-    let copy = Scene::new();
+fn copy_of(fixture: &Fixture, names: &[&str]) -> Fixture {
+    let copy = Fixture::new();
     for name in names {
-        fs::copy(scene.path().join(name), copy.path().join(name)).unwrap();
+        fs::copy(fixture.path().join(name), copy.path().join(name)).unwrap();
     }
     copy
 }
@@ -29,24 +29,24 @@ fn titles(loaded: &Loaded) -> Vec<&str> {
 /// apply the log to the backup. What made the backup, and when, makes no difference.
 #[test]
 fn log_of_a_killed_server_is_not_applied_to_a_backup() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     commit(&mut store, &mut story, "add milk");
     Box::new(store).close().unwrap();
-    let copied = scene.path().join("copied");
-    fs::copy(scene.database(), &copied).unwrap();
+    let copied = fixture.path().join("copied");
+    fs::copy(fixture.database(), &copied).unwrap();
 
-    let (mut store, _) = scene.open();
+    let (mut store, _) = fixture.open();
     let mut backups = vec![copied];
     for script in ["add bread", "add butter; done 1"] {
-        let vacuumed = scene.path().join(format!("vacuumed before {script}"));
-        let shell = Connection::open(scene.database()).unwrap();
+        let vacuumed = fixture.path().join(format!("vacuumed before {script}"));
+        let shell = Connection::open(fixture.database()).unwrap();
         shell.execute("VACUUM INTO ?1", [vacuumed.to_str().unwrap()]).unwrap();
         backups.push(vacuumed);
-        let online = scene.path().join(format!("online before {script}"));
+        let online = fixture.path().join(format!("online before {script}"));
         let out = std::process::Command::new("sqlite3")
-            .arg(scene.database())
+            .arg(fixture.database())
             .arg(format!(".backup '{}'", online.display()))
             .output();
         match out {
@@ -57,7 +57,7 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
         commit(&mut store, &mut story, script);
     }
     for backup in backups {
-        let killed = copy_of(&scene, &ALL_FILES);
+        let killed = copy_of(&fixture, &ALL_FILES);
         fs::copy(&backup, killed.database()).unwrap();
         let error = killed.refused();
         assert!(matches!(error, StoreError::StrayLog { .. }), "{}: {error}", backup.display());
@@ -65,18 +65,18 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
         fs::remove_file(killed.path().join("todo.db-wal")).unwrap();
         assert_eq!(titles(&killed.open().1)[0], "milk");
     }
-    assert_eq!(titles(&copy_of(&scene, &ALL_FILES).open().1), ["milk", "bread", "butter"]);
+    assert_eq!(titles(&copy_of(&fixture, &ALL_FILES).open().1), ["milk", "bread", "butter"]);
 }
 
 /// The start writes the cookie to three places. A kill between any two of these writes
 /// must leave a list that opens, after any number of kills before.
 #[test]
 fn kill_at_any_moment_of_a_start_is_not_refused() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     commit(&mut store, &mut story, "add milk");
-    let mut killed = copy_of(&scene, &ALL_FILES);
+    let mut killed = copy_of(&fixture, &ALL_FILES);
     for kill in 0..24 {
         let mut store = SqliteStore::open(killed.path()).unwrap();
         let loaded = recovery::load(&store.connection).unwrap();
@@ -100,12 +100,12 @@ fn kill_at_any_moment_of_a_start_is_not_refused() {
 
 #[test]
 fn missing_database_of_an_earlier_list_is_refused_without_init() {
-    let scene = Scene::new();
-    let (mut store, first) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, first) = fixture.open();
     commit(&mut store, &mut Story::of(&first), "add milk");
     Box::new(store).close().unwrap();
     for emptied in [false, true] {
-        let lost = copy_of(&scene, &DATABASE_AND_HEAD);
+        let lost = copy_of(&fixture, &DATABASE_AND_HEAD);
         match emptied {
             true => fs::write(lost.database(), b"").unwrap(),
             false => fs::remove_file(lost.database()).unwrap(),
@@ -118,28 +118,28 @@ fn missing_database_of_an_earlier_list_is_refused_without_init() {
         assert_eq!(new.tasks, []);
         assert_ne!(new.list_id, first.list_id);
     }
-    drop(SqliteStore::open_or_init(scene.path()).unwrap());
-    assert_eq!(titles(&scene.open().1), ["milk"], "--init keeps a list that exists");
+    drop(SqliteStore::open_or_init(fixture.path()).unwrap());
+    assert_eq!(titles(&fixture.open().1), ["milk"], "--init keeps a list that exists");
 }
 
 /// The head beside the log is ahead of the list: changes that were acknowledged are gone.
 /// Clients get another list id, because their revisions will mean other changes.
 #[test]
 fn list_that_lost_acknowledged_changes_is_reported() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     for n in 1..=6 {
         commit(&mut store, &mut story, &format!("add task {n}"));
     }
-    let log = fs::read(scene.path().join("todo.db-wal")).unwrap();
-    let head = HeadFile::open(scene.path()).unwrap().head().unwrap().clone();
+    let log = fs::read(fixture.path().join("todo.db-wal")).unwrap();
+    let head = HeadFile::open(fixture.path()).unwrap().head().unwrap().clone();
     assert_eq!((head.revision, &*head.list_id), (6, &*loaded.list_id));
     let mut lost = 0;
     for at in (40..log.len()).step_by(997) {
         let mut damaged = log.clone();
         damaged[at] ^= 0x10;
-        let killed = copy_of(&scene, &DATABASE_AND_HEAD);
+        let killed = copy_of(&fixture, &DATABASE_AND_HEAD);
         fs::write(killed.path().join("todo.db-wal"), &damaged).unwrap();
         let (mut store, found) = killed.open();
         let is_prefix = found.tasks[..] == story.tasks()[..found.tasks.len()];
@@ -165,13 +165,13 @@ fn list_that_lost_acknowledged_changes_is_reported() {
 /// written after the commit, so it does not count the torn one.
 #[test]
 fn torn_last_transaction_is_not_a_loss() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     commit(&mut store, &mut story, "add milk");
-    let before = copy_of(&scene, &ALL_FILES);
+    let before = copy_of(&fixture, &ALL_FILES);
     commit(&mut store, &mut story, "add bread");
-    let log = fs::read(scene.path().join("todo.db-wal")).unwrap();
+    let log = fs::read(fixture.path().join("todo.db-wal")).unwrap();
     let whole = fs::metadata(before.path().join("todo.db-wal")).unwrap().len() as usize;
     for end in (whole..log.len()).step_by(1_001) {
         let torn = copy_of(&before, &DATABASE_AND_HEAD);
@@ -187,11 +187,11 @@ fn torn_last_transaction_is_not_a_loss() {
 fn change_to_a_file_that_is_no_longer_at_its_path_is_not_acknowledged() {
     for name in [DATABASE, "todo.db-wal", "todo.db-shm"] {
         for replaced in [false, true] {
-            let scene = Scene::new();
-            let (mut store, loaded) = scene.open();
+            let fixture = Fixture::new();
+            let (mut store, loaded) = fixture.open();
             let mut story = Story::of(&loaded);
             commit(&mut store, &mut story, "add milk");
-            let (path, moved) = (scene.path().join(name), scene.path().join("moved"));
+            let (path, moved) = (fixture.path().join(name), fixture.path().join("moved"));
             fs::rename(&path, &moved).unwrap();
             if replaced {
                 fs::copy(&moved, &path).unwrap();
@@ -202,47 +202,47 @@ fn change_to_a_file_that_is_no_longer_at_its_path_is_not_acknowledged() {
                 Err(CommitError::Unknown(why)) => assert!(why.contains(what), "{name}: {why}"),
                 other => panic!("{name}: {other:?}"),
             }
-            let files = scene.bytes();
+            let files = fixture.bytes();
             Box::new(store).close().unwrap();
-            assert!(scene.bytes() == files, "closing wrote");
+            assert!(fixture.bytes() == files, "closing wrote");
         }
     }
 }
 
 #[test]
 fn files_that_vanish_while_idle_are_reported_when_the_store_closes() {
-    let scene = Scene::new();
-    let (store, _) = scene.open();
-    fs::rename(scene.database(), scene.path().join("moved")).unwrap();
+    let fixture = Fixture::new();
+    let (store, _) = fixture.open();
+    fs::rename(fixture.database(), fixture.path().join("moved")).unwrap();
     let error = Box::new(store).close().unwrap_err();
     assert!(error.to_string().contains("was removed or moved"), "{error}");
 }
 
 #[test]
 fn removed_lock_file_lets_no_second_process_in() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
-    fs::remove_file(scene.path().join("todod.lock")).unwrap();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
+    fs::remove_file(fixture.path().join("todod.lock")).unwrap();
     for _ in 0..2 {
-        let error = scene.refused();
+        let error = fixture.refused();
         assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     }
     commit(&mut store, &mut Story::of(&loaded), "add milk");
     drop(store);
-    assert_eq!(titles(&scene.open().1), ["milk"]);
+    assert_eq!(titles(&fixture.open().1), ["milk"]);
 }
 
 /// Another program reads an old state: the log cannot start over, and would fill the disk.
 #[test]
 fn log_that_a_reader_keeps_from_shrinking_is_limited() {
     const MIB: u64 = 1024 * 1024;
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     store.log = LogSize::new(9 * MIB, 12 * MIB);
     let mut story = Story::of(&loaded);
     let add = format!("add {}", "x".repeat(1_000));
     let many = vec![add; 200].join(";");
-    let shell = Connection::open(scene.database()).unwrap();
+    let shell = Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN; SELECT count(*) FROM tasks").unwrap();
     let refused = loop {
         let before = story.list.clone();
@@ -260,23 +260,23 @@ fn log_that_a_reader_keeps_from_shrinking_is_limited() {
         }
         other => panic!("{other}"),
     }
-    let log = fs::metadata(scene.path().join("todo.db-wal")).unwrap().len();
+    let log = fs::metadata(fixture.path().join("todo.db-wal")).unwrap().len();
     assert!((12 * MIB..14 * MIB).contains(&log), "{log} bytes");
     shell.execute_batch("COMMIT").unwrap();
     commit(&mut store, &mut story, "add milk");
-    let log = fs::metadata(scene.path().join("todo.db-wal")).unwrap().len();
+    let log = fs::metadata(fixture.path().join("todo.db-wal")).unwrap().len();
     assert!(log <= 8 * MIB, "{log} bytes");
     drop(store);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
 #[test]
 fn directory_that_others_can_write_gets_a_warning() {
     use std::os::unix::fs::PermissionsExt;
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for (mode, warned) in [(0o700, false), (0o755, false), (0o777, true), (0o770, true)] {
-        fs::set_permissions(scene.path(), fs::Permissions::from_mode(mode)).unwrap();
-        let warning = directory::warning_about(scene.path()).unwrap();
+        fs::set_permissions(fixture.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let warning = directory::warning_about(fixture.path()).unwrap();
         assert_eq!(warning.is_some(), warned, "{mode:o}: {warning:?}");
         if let Some(warning) = warning {
             assert!(warning.contains("run chmod go-w"), "{warning}");

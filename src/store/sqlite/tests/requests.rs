@@ -3,8 +3,8 @@ use std::time::Duration;
 
 #[test]
 fn a_request_is_remembered_across_restarts() {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     let mut expected = Vec::new();
     // The last changes nothing, and is remembered all the same.
@@ -20,15 +20,15 @@ fn a_request_is_remembered_across_restarts() {
         }
         assert_eq!(store.find_request(&id("e")).unwrap(), None);
         drop(store);
-        store = scene.open().0;
+        store = fixture.open().0;
     }
 }
 
 /// Requests 1, 2, 3 .. come one a second, each in its own turn.
 fn remembered_after(requests: i64, retention: Retention) -> Vec<i64> {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let mut store =
-        SqliteStore::open_with(scene.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
+        SqliteStore::open_with(fixture.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
             .unwrap();
     let mut story = Story::of(&store.load().unwrap());
     for n in 1..=requests {
@@ -61,7 +61,7 @@ fn which_requests_are_remembered() {
 
 #[test]
 fn a_commit_forgets_a_few_and_stops_at_the_first_it_keeps() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let retention = Retention {
         kept: Duration::from_secs(10),
         kept_max: 100,
@@ -69,7 +69,7 @@ fn a_commit_forgets_a_few_and_stops_at_the_first_it_keeps() {
         forgotten_per_commit: 4,
     };
     let mut store =
-        SqliteStore::open_with(scene.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
+        SqliteStore::open_with(fixture.path(), IfMissing::Refuse, retention, schema::MIGRATIONS)
             .unwrap();
     let mut story = Story::of(&store.load().unwrap());
     let mut turn = |seconds: i64, script: &str| {

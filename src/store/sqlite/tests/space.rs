@@ -1,11 +1,11 @@
-//! Full and read-only disks: true ones where the tests may mount them.
+//! Full and read-only disks. Some tests mount a real one, which needs root.
 
 use super::*;
 use crate::store::CommitError;
 use std::io::ErrorKind;
 use std::process::Command;
 
-/// A small disk of its own, gone when the value is.
+/// A small mounted file system, unmounted when the value is dropped.
 struct Disk {
     dir: TempDir,
 }
@@ -26,7 +26,7 @@ impl Disk {
         self.dir.path().join("data")
     }
 
-    /// Takes all the space there is.
+    /// Fills the disk. Returns the file that takes the space.
     fn fill(&self) -> PathBuf {
         let filler = self.dir.path().join("filler");
         let zeros = std::io::repeat(0);
@@ -38,7 +38,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a store may still be open when a test fails.
+        // Lazily, because a store may still be open when a test fails.
         run("umount", &["--lazy"], self.dir.path());
     }
 }
@@ -48,7 +48,7 @@ fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Commits until there is no space, and checks that it says so.
+/// Commits until a commit fails, which must be for lack of space.
 fn commit_until_full(store: &mut SqliteStore, story: &mut Story) {
     for n in 0.. {
         let before = story.list.clone();
@@ -65,9 +65,9 @@ fn commit_until_full(store: &mut SqliteStore, story: &mut Story) {
 }
 
 #[test]
-fn a_full_database_goes_on_once_there_is_room() {
-    // SQLite rolls back a transaction that finds no space. But not if the statement
-    // can be undone alone, as with these triggers; then the store must.
+fn full_database_takes_changes_once_there_is_room() {
+    // SQLite rolls back a transaction that finds no space, except where it can undo the
+    // statement alone, as with these triggers. Then the store must roll back.
     let echo = |table: &str| {
         format!(
             "CREATE TRIGGER echo_{table} AFTER INSERT ON {table}
@@ -80,8 +80,8 @@ fn a_full_database_goes_on_once_there_is_room() {
 }
 
 fn full_and_on(also: &str) {
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     store.connection.execute_batch(also).unwrap();
     store.connection.pragma_update_and_check(None, "max_page_count", 60, |_| Ok(())).unwrap();
@@ -90,18 +90,18 @@ fn full_and_on(also: &str) {
         assert!(store.connection.is_autocommit(), "a transaction is left open");
     }
     assert!(story.list.len() > 10);
-    assert_eq!(scene.after_kill().open().1.tasks, story.tasks());
+    assert_eq!(fixture.after_kill().open().1.tasks, story.tasks());
 
     store.connection.pragma_update_and_check(None, "max_page_count", 100_000, |_| Ok(())).unwrap();
     store.commit(&story.turn("add milk #after; done 1")).unwrap();
     assert!(store.find_request(&id("after")).unwrap().is_some());
     drop(store);
-    assert_eq!(scene.open().1.tasks, story.tasks());
+    assert_eq!(fixture.open().1.tasks, story.tasks());
 }
 
-/// Small batches fail in COMMIT, one that outgrows SQLite's cache before it.
+/// Small batches fail in COMMIT; a batch larger than SQLite's cache fails before it.
 #[test]
-fn a_full_disk_goes_on_once_there_is_room() {
+fn full_disk_takes_changes_once_there_is_room() {
     let Some(disk) = Disk::mount("12m") else { return };
     let (mut store, loaded) = open_and_load(&disk.data_dir()).unwrap();
     let mut story = Story::of(&loaded);
@@ -122,7 +122,7 @@ fn a_full_disk_goes_on_once_there_is_room() {
     }
 }
 
-/// A list of one task that changed more than a step's worth, in format and on disk.
+/// A closed and opened list of one task with more changes than one step of compaction.
 fn often_retitled(data_dir: &Path) -> (SqliteStore, Story) {
     let (mut store, loaded) = open_and_load(data_dir).unwrap();
     let mut story = Story::of(&loaded);
@@ -133,11 +133,11 @@ fn often_retitled(data_dir: &Path) -> (SqliteStore, Story) {
     (open_and_load(data_dir).unwrap().0, story)
 }
 
-/// A delete that is undone alone leaves the rollback to the store.
+/// SQLite undoes the failed delete alone, so the store must roll back.
 #[test]
-fn a_full_database_is_compacted_once_there_is_room() {
-    let scene = Scene::new();
-    let (mut store, mut story) = often_retitled(scene.path());
+fn full_database_is_compacted_once_there_is_room() {
+    let fixture = Fixture::new();
+    let (mut store, mut story) = often_retitled(fixture.path());
     let echo = "CREATE TABLE echoes (title NOT NULL);
         CREATE TRIGGER echo AFTER DELETE ON changes
         BEGIN INSERT INTO echoes VALUES (hex(zeroblob(4000))); END;";
@@ -152,12 +152,12 @@ fn a_full_database_is_compacted_once_there_is_room() {
     store.connection.execute_batch("DROP TRIGGER echo").unwrap();
     compacted_in_two_steps(&mut store);
     drop(store);
-    let (_, loaded) = scene.open();
+    let (_, loaded) = fixture.open();
     assert_eq!((loaded.compacted, loaded.tasks), (700, story.tasks()));
 }
 
 #[test]
-fn a_list_on_a_full_disk_is_compacted_once_there_is_room() {
+fn list_on_a_full_disk_is_compacted_once_there_is_room() {
     let Some(disk) = Disk::mount("12m") else { return };
     let (mut store, mut story) = often_retitled(&disk.data_dir());
     let filler = disk.fill();
@@ -178,9 +178,9 @@ fn compacted_in_two_steps(store: &mut SqliteStore) {
     }
 }
 
-/// Closes the store in place and opens the list anew.
+/// Closes the store and opens the list again in its place.
 fn reopened(store: &mut SqliteStore, disk: &Disk) -> Loaded {
-    let elsewhere = Scene::new();
+    let elsewhere = Fixture::new();
     drop(std::mem::replace(store, elsewhere.open().0));
     let (again, loaded) = open_and_load(&disk.data_dir()).unwrap();
     *store = again;
@@ -188,20 +188,20 @@ fn reopened(store: &mut SqliteStore, disk: &Disk) -> Loaded {
 }
 
 #[test]
-fn a_list_on_a_full_disk_opens_after_a_kill() {
+fn list_on_a_full_disk_opens_after_a_kill() {
     let Some(disk) = Disk::mount("4m") else { return };
-    let scene = Scene::new();
-    let (mut store, loaded) = scene.open();
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
     let mut story = Story::of(&loaded);
     for n in 0..50 {
         store.commit(&story.turn(&format!("add {n} {}", "x".repeat(1_000)))).unwrap();
     }
     fs::create_dir(disk.data_dir()).unwrap();
-    let killed = scene.after_kill();
+    let killed = fixture.after_kill();
     for name in [DATABASE, "todo.db-wal"] {
         fs::copy(killed.path().join(name), disk.data_dir().join(name)).unwrap();
     }
-    // What SQLite needs beside the log, and nothing more: the database cannot grow.
+    // Room for the files that SQLite needs, so that only the database cannot grow.
     let room = disk.dir.path().join("room");
     fs::write(&room, [0; 64 * 1024]).unwrap();
     let _filler = disk.fill();
@@ -212,7 +212,7 @@ fn a_list_on_a_full_disk_opens_after_a_kill() {
 }
 
 #[test]
-fn a_read_only_disk_is_refused() {
+fn read_only_disk_is_refused() {
     let Some(disk) = Disk::mount("4m") else { return };
     drop(open_and_load(&disk.data_dir()).unwrap());
     assert!(run("mount", &["-o", "remount,ro"], disk.dir.path()));
@@ -226,9 +226,9 @@ fn a_read_only_disk_is_refused() {
     }
 }
 
-/// The lock and the database may be writable, SQLite's files beside them are not.
+/// The lock and the database are writable, but SQLite cannot create files beside them.
 #[test]
-fn a_directory_that_takes_no_files_is_refused() {
+fn directory_that_takes_no_files_is_refused() {
     let Some(disk) = Disk::mount("4m") else { return };
     drop(open_and_load(&disk.data_dir()).unwrap());
     for name in ["todod.lock", DATABASE] {
@@ -244,9 +244,9 @@ fn a_directory_that_takes_no_files_is_refused() {
     }
 }
 
-/// Permissions do not stop root, a read-only mount of the file does.
+/// Permissions do not stop root, but a read-only mount of the file does.
 #[test]
-fn a_read_only_database_is_refused() {
+fn read_only_database_is_refused() {
     let Some(disk) = Disk::mount("4m") else { return };
     drop(open_and_load(&disk.data_dir()).unwrap());
     let database = disk.data_dir().join(DATABASE);
