@@ -30,14 +30,19 @@ pub const REQUESTS_KEPT_MAX: usize = 1_000_000;
 pub const REQUESTS_KEPT_MIN: usize = 100_000;
 /// Idempotency records that one commit deletes, at most: a batch stays short.
 pub const REQUESTS_FORGOTTEN_PER_COMMIT: usize = 2_048;
-/// How long the store waits for a lock of another program, such as the sqlite3 shell.
-/// The state thread stands still meanwhile.
+/// How long the store waits for a lock that another program holds, such as the sqlite3
+/// shell. The state thread waits with it.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A write-ahead log of more bytes waits for the reader of history to pause. By itself
-/// SQLite looks from 1,000 pages on, some 4 MiB, whether nobody reads just now.
+/// Above this size of the write-ahead log, a commit waits for the history reader and then
+/// checkpoints. SQLite itself tries without waiting, from 1,000 pages on, about 4 MiB.
 pub const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How long a commit waits for that, at most. If it is in vain, the next one waits.
+/// A write-ahead log that cannot be checkpointed, because another program reads an old
+/// state of the database, is logged from this size on, again each time it has doubled.
+pub const LOG_BYTES_REPORTED: u64 = 64 * 1024 * 1024;
+/// Above this size of such a write-ahead log, changes are refused: it would fill the disk.
+pub const LOG_BYTES_REFUSED: u64 = 1024 * 1024 * 1024;
+/// The longest wait for the history reader. The next commit waits again.
 pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
 /// Commands that wait for the state thread, unless `--queue-max` says otherwise.
@@ -262,6 +267,7 @@ const _: () =
     assert!(REQUESTS_UNCOUNTED + (CALLS_PER_CONNECTION_MAX as usize) < REQUESTS_WAITING_MAX);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(PIPELINED_CALLS_MAX < CALLS_PER_CONNECTION_MAX as usize);
+const _: () = assert!(LOG_BYTES_MAX < LOG_BYTES_REPORTED && LOG_BYTES_REPORTED < LOG_BYTES_REFUSED);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Deleting old idempotency records keeps up with full batches.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX);

@@ -7,8 +7,8 @@ use clap_complete::Shell;
 use http::uri::{Authority, Uri};
 use jiff::SignedDuration;
 
-use crate::client::proto::{Filter, Task};
 use crate::client::DEFAULT_SERVER;
+use crate::client::proto::{Filter, Task};
 use crate::limits::{CALL_TIMEOUT_DEFAULT, CALL_TIMEOUT_MAX};
 
 /// The default address of todo-web's page.
@@ -362,8 +362,7 @@ pub fn server(text: &str) -> Result<String, String> {
 
 /// Parses the id of a task. The server says whether the task exists, also for 0 and -1.
 fn task_id(text: &str) -> Result<i32, String> {
-    text.parse()
-        .map_err(|_| "expected a number up to 2147483647: `list` shows the IDs".to_owned())
+    text.parse().map_err(|_| "expected a number up to 2147483647: `list` shows the IDs".to_owned())
 }
 
 /// Parses a duration such as `5s`, `500ms` or `1m 30s`.

@@ -62,9 +62,7 @@ impl<'a, T> Pipeline<'a, T> {
                 let option = client.call_option();
                 match client.grpc.unary_call_async(&ADD_TASK, &request, option) {
                     Ok(receiver) => Answer::Pending(receiver),
-                    Err(e) => {
-                        Answer::Known(Err(CallError::of(&e, ADD_TASK.name, client.server())))
-                    }
+                    Err(e) => Answer::Known(Err(CallError::of(&e, ADD_TASK.name, client.server()))),
                 }
             }
         };

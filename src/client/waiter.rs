@@ -141,7 +141,9 @@ mod tests {
         let waiter = Arc::new(Waiter::default());
         for (first, second) in [(LONG, Duration::from_millis(5)), (Duration::ZERO, LONG)] {
             let (left, right) = (pin!(waiter.sleep(first)), pin!(waiter.sleep(second)));
-            let Some(ended) = waiter.block_on(select(left, right)) else { panic!("nobody stopped it") };
+            let Some(ended) = waiter.block_on(select(left, right)) else {
+                panic!("nobody stopped it")
+            };
             assert_eq!(matches!(ended, Either::Left(_)), first < second);
         }
         assert_eq!(waiter.block_on(future::ready(7)), Some(7));

@@ -13,8 +13,8 @@ use grpcio::{
 use parking_lot::Mutex;
 
 use super::*;
-use crate::client::{Code, Position, WatchStart};
 use crate::client::proto::{Filter, GetTasksResponse, TaskUpdate, WatchTasksRequest};
+use crate::client::{Code, Position, WatchStart};
 use crate::wire::methods;
 
 /// How long a test waits for what must come. It is not a measure of speed.
@@ -251,7 +251,8 @@ fn an_error_that_is_not_transient_ends_the_watch_also_after_a_loss() {
         };
         let server = Scripted::start("l", &[&["SYNCED 4", "14"], &["14"], script, &["SYNCED 4"]]);
         let told = server.events(options(Filter::ANY, WatchStart::Now), 9);
-        let events: Vec<_> = told.lines().take_while(|line| !line.starts_with("requested")).collect();
+        let events: Vec<_> =
+            told.lines().take_while(|line| !line.starts_with("requested")).collect();
         assert_eq!(events.len(), 5, "{told}");
         assert!(events[3].starts_with(&format!("ended: {name} ")), "{told}");
         assert_eq!(events[4], "end", "{told}");

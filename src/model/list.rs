@@ -162,8 +162,7 @@ impl TaskList {
             return Err(Rejection::NotDeleted(task.id));
         }
         let (id, revision) = (task.id, self.head.revision + 1);
-        let change =
-            self.record(Action::Purged, id, (Some(task), None), now, &request.request_id);
+        let change = self.record(Action::Purged, id, (Some(task), None), now, &request.request_id);
         Ok(Applied { changes: vec![change], answer: Answer::Purged { id, revision } })
     }
 

@@ -119,10 +119,7 @@ fn a_full_list_accepts_edits_and_a_purge_makes_room() {
 /// Neither the head nor an id may be derived from the tasks that exist.
 #[test]
 fn a_purge_of_the_newest_task_reuses_neither_its_id_nor_its_revision() {
-    assert_eq!(
-        run("add a; rm 1; purge 1; add b"),
-        "1@1 ADDED\n1@2 DELETED\n1@3 PURGED\n2@4 ADDED"
-    );
+    assert_eq!(run("add a; rm 1; purge 1; add b"), "1@1 ADDED\n1@2 DELETED\n1@3 PURGED\n2@4 ADDED");
 }
 
 #[test]

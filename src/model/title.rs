@@ -114,8 +114,18 @@ mod tests {
     #[test]
     fn invalid_titles_are_refused() {
         let invisible = [
-            "\u{200b}", "\u{2060}", "\u{feff}", "\u{200e}", "\u{ad}", "\u{2800}", "\u{3164}",
-            "\u{200d}", "\u{200c}", "\u{fe0f}", "\u{e0041}", "\u{ffa0} \u{200b}",
+            "\u{200b}",
+            "\u{2060}",
+            "\u{feff}",
+            "\u{200e}",
+            "\u{ad}",
+            "\u{2800}",
+            "\u{3164}",
+            "\u{200d}",
+            "\u{200c}",
+            "\u{fe0f}",
+            "\u{e0041}",
+            "\u{ffa0} \u{200b}",
         ];
         for text in ["", " ", "\t\n", "\u{3000}"].into_iter().chain(invisible) {
             assert_eq!(Title::new(text), Err(TitleError::Empty), "{text:?}");

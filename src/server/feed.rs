@@ -69,7 +69,11 @@ pub(crate) enum Step {
 }
 
 impl Feed {
-    pub(crate) fn new(subscription: Subscription, context: StreamContext, owes_synced: bool) -> Feed {
+    pub(crate) fn new(
+        subscription: Subscription,
+        context: StreamContext,
+        owes_synced: bool,
+    ) -> Feed {
         let (source, position, out) = match &subscription.start {
             Start::After(revision) => (Source::Log, *revision, Out::Nothing),
             Start::Snapshot(published) => {
@@ -83,16 +87,7 @@ impl Feed {
         let progress =
             context.progress.map(|interval| Progress { interval, last_sent: Instant::now() });
         let client_at = position;
-        Feed {
-            subscription,
-            source,
-            out,
-            position,
-            client_at,
-            owes_synced,
-            progress,
-            context,
-        }
+        Feed { subscription, source, out, position, client_at, owes_synced, progress, context }
     }
 
     /// Whether the stream has yet to report that it has caught up.
@@ -167,9 +162,9 @@ impl Feed {
 
     fn request_history(&self) -> PendingRead<HistoryChunk> {
         let (filter, after) = (self.subscription.filter.clone(), self.position);
-        self.context.readers.watch(&self.context.signal, move |context| {
-            history::chunk(context, &filter, after)
-        })
+        self.context
+            .readers
+            .watch(&self.context.signal, move |context| history::chunk(context, &filter, after))
     }
 
     /// Everything up to the revision is in the updates, or does not concern the filter.

@@ -54,7 +54,12 @@ impl Server {
     ) -> Result<Server, StartError> {
         ListenAddress::check_all(listen).map_err(TransportError::from)?;
         let transport = Transport::start()?;
-        let running = state::spawn::<UpdateBatch>(store, limits, hooks(transport.completions()), READER_THREADS)?;
+        let running = state::spawn::<UpdateBatch>(
+            store,
+            limits,
+            hooks(transport.completions()),
+            READER_THREADS,
+        )?;
         let Running { handle, thread, log, histories } = running;
         let mut server = Server { state: thread, readers: None, transport };
         let completions = server.transport.completions().clone();

@@ -118,12 +118,7 @@ impl Handlers {
     }
 
     /// A call that a reader thread answers from the published list.
-    fn read<Q: Send + 'static>(
-        &self,
-        call: Call,
-        query: Result<Q, RequestError>,
-        page: Page<Q>,
-    ) {
+    fn read<Q: Send + 'static>(&self, call: Call, query: Result<Q, RequestError>, page: Page<Q>) {
         let query = match query {
             Ok(query) => query,
             Err(bad_input) => return self.refuse(call, &bad_input.into()),

@@ -33,7 +33,12 @@ pub(crate) struct Piece {
 }
 
 impl Snapshot {
-    pub(crate) fn new(list: Arc<Published>, filter: Filter, readers: Readers, signal: Signal) -> Snapshot {
+    pub(crate) fn new(
+        list: Arc<Published>,
+        filter: Filter,
+        readers: Readers,
+        signal: Signal,
+    ) -> Snapshot {
         Snapshot { list, filter, readers, signal, next: NextPiece::After(0) }
     }
 

@@ -185,7 +185,7 @@ impl State {
                 }
                 continue;
             }
-            transaction.batch.forget_requests = 
+            transaction.batch.forget_requests =
                 self.requests.forget_due(transaction.batch.at, &RequestRetention::default());
             let batch = transaction.shared_batch();
             debug_assert_eq!(batch.after(), self.list.revision());
@@ -279,7 +279,9 @@ impl State {
                     let published = self.published.load();
                     reply.give(self.watchers.add(start, notify, &published, now));
                 }
-                Read::Unchanged(transaction) if transaction.draft.revision() == self.list.revision() => {
+                Read::Unchanged(transaction)
+                    if transaction.draft.revision() == self.list.revision() =>
+                {
                     transaction.reply();
                 }
                 Read::Unchanged(transaction) => {

@@ -7,7 +7,9 @@ use crate::model::{Answer, Filter, Request, Revision};
 pub enum Command {
     Mutate(Mutate),
     /// Answered once the published list holds everything committed before this command.
-    Barrier { reply: Reply<()> },
+    Barrier {
+        reply: Reply<()>,
+    },
     Watch(Watch),
 }
 

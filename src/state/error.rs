@@ -15,11 +15,15 @@ pub enum StateError {
         "revision {asked} is in the future: the list is at revision {current}; start from the list as it is"
     )]
     RevisionInFuture { asked: Revision, current: Revision },
-    #[error("after_revision belongs to list {asked}, this is list {actual}: start from the list as it is")]
+    #[error(
+        "after_revision belongs to list {asked}, this is list {actual}: start from the list as it is"
+    )]
     OtherList { asked: String, actual: String },
 
     // The store.
-    #[error("the server's disk is full and nothing was changed: free some space, then retry")]
+    #[error(
+        "the server's disk is full or its log cannot grow, and nothing was changed: free some space or see the server's log, then retry"
+    )]
     NoSpace,
     #[error(
         "another program has locked the server's database and nothing was changed: retry later"
@@ -27,7 +31,9 @@ pub enum StateError {
     StoreBusy,
     #[error("the server cannot read its database: the server's log has the reason")]
     Unreadable,
-    #[error("the server cannot reach its log and nothing was changed: retry, or use another server")]
+    #[error(
+        "the server cannot reach its log and nothing was changed: retry, or use another server"
+    )]
     Unreachable,
 
     // Limits.

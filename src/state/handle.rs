@@ -12,9 +12,7 @@ use super::request_index::RequestIndex;
 use super::retention::{Compaction, Trash};
 use super::subscription::WatcherId;
 use super::watchers::Watchers;
-use super::{
-    ChangeLog, Command, EncodedUpdates, Published, PublishedList, Retention, StateError,
-};
+use super::{ChangeLog, Command, EncodedUpdates, Published, PublishedList, Retention, StateError};
 use crate::limits::{self, CLOCK_AHEAD_MAX, FINISH_WITHIN, GATHER_COMMANDS, IDLE_TICK};
 use crate::model::{Filter, Timestamp};
 use crate::store::{History, Store, StoreError};
@@ -104,7 +102,8 @@ pub fn spawn<E: EncodedUpdates + 'static>(
     warn_if_clock_was_ahead(list.head().changed_at, clock);
     let histories = (0..readers).map(|_| store.history()).collect::<Result<_, _>>()?;
     let (publisher, log) = LogPublisher::new(list.revision(), limits.change_log_changes);
-    let published = PublishedList::new(Published { list: list.clone(), compacted: loaded.compacted });
+    let published =
+        PublishedList::new(Published { list: list.clone(), compacted: loaded.compacted });
     let (commands, command_queue) = bounded(limits.queue_max);
     // Unbounded, but there is at most one entry a watch.
     let (closed, closed_queue) = unbounded();

@@ -3,9 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use crate::limits::{
-    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX,
-};
+use crate::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX};
 use crate::model::{Change, Filter, Revision};
 use crate::store::{Batch, RecordedChange};
 
@@ -135,7 +133,8 @@ impl<E> Window<E> {
     /// The next entries that concern the filter, as many as are sent together: a power of
     /// two. None, if nothing up to the returned revision concerns it.
     fn group(&self, at: usize, filter: &Filter) -> (Vec<Arc<Entry<E>>>, Revision) {
-        let concerned = (at..self.entries.len()).find(|at| self.entries[*at].view(filter).is_some());
+        let concerned =
+            (at..self.entries.len()).find(|at| self.entries[*at].view(filter).is_some());
         let Some(at) = concerned else { return (Vec::new(), self.head) };
         let number = self.evicted_entries + at;
         let mut length = 1;
@@ -243,10 +242,7 @@ struct Watched {
 }
 
 impl<E: EncodedUpdates> LogPublisher<E> {
-    pub(super) fn new(
-        head: Revision,
-        changes_max: usize,
-    ) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
+    pub(super) fn new(head: Revision, changes_max: usize) -> (LogPublisher<E>, Arc<ChangeLog<E>>) {
         let log = Arc::new(ChangeLog::new(head, changes_max));
         (LogPublisher { log: log.clone(), filters: HashMap::new() }, log)
     }

@@ -38,7 +38,11 @@ impl Fixture {
     }
 
     /// Publishes the revisions as one batch. Returns how many watched filters it concerns.
-    fn publish(&mut self, revisions: std::ops::RangeInclusive<Revision>, is_deleted: bool) -> usize {
+    fn publish(
+        &mut self,
+        revisions: std::ops::RangeInclusive<Revision>,
+        is_deleted: bool,
+    ) -> usize {
         let changes = revisions.clone().map(|revision| change(revision, is_deleted).into());
         let head = Head { revision: *revisions.end(), ..Head::default() };
         let batch = Batch { changes: changes.collect(), head, ..Batch::default() };

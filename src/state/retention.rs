@@ -115,7 +115,8 @@ impl Trash {
         now: Timestamp,
     ) -> Trash {
         // A clock that was ahead must not keep a task for ever.
-        let deleted = tasks.filter(|task| task.deleted).map(|task| (task.updated_at.min(now), task.id));
+        let deleted =
+            tasks.filter(|task| task.deleted).map(|task| (task.updated_at.min(now), task.id));
         let deleted = if age.is_some() { deleted.collect() } else { BTreeSet::new() };
         Trash { age, deleted, next: None }
     }
@@ -158,7 +159,11 @@ impl Trash {
     }
 
     /// The next purges, at most [`TRASH_STEP`]. Each expects the task as it is in the trash.
-    pub(super) fn due(&self, clock: Timestamp, revision_of: impl Fn(TaskId) -> Option<Revision>) -> Vec<Request> {
+    pub(super) fn due(
+        &self,
+        clock: Timestamp,
+        revision_of: impl Fn(TaskId) -> Option<Revision>,
+    ) -> Vec<Request> {
         let Some(age) = self.age else { return Vec::new() };
         let oldest = self.deleted.iter().take(TRASH_STEP);
         let due = oldest.take_while(|(deleted, _)| *deleted <= before(clock, age));
@@ -178,8 +183,12 @@ mod tests {
     #[test]
     fn steps_are_due_when_history_exceeds_its_retention() {
         let now = Instant::now();
-        let retention =
-            Retention { revisions: 10, age: Duration::from_secs(1), revisions_max: 100, trash_age: None };
+        let retention = Retention {
+            revisions: 10,
+            age: Duration::from_secs(1),
+            revisions_max: 100,
+            trash_age: None,
+        };
         let mut compaction = Compaction::new(retention, 0);
         compaction.reached(10, now);
         assert_eq!(compaction.next(), None, "these are kept in any case");

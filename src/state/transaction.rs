@@ -70,9 +70,7 @@ impl Transaction {
         if let Some(earlier) = earlier {
             return match earlier.fingerprint == fingerprint {
                 true => Ok(earlier.answer),
-                false => {
-                    Err(Rejection::RequestIdReused(request_id.as_str().to_owned()).into())
-                }
+                false => Err(Rejection::RequestIdReused(request_id.as_str().to_owned()).into()),
             };
         }
         let answer = self.mutate(request)?;
@@ -90,9 +88,10 @@ impl Transaction {
             self.batch.changes.push(change.into());
         }
         self.batch.head = self.draft.head();
-        debug_assert_eq!(self.batch.changes.last().map_or(self.batch.head.revision, |last| last
-            .change
-            .revision), self.batch.head.revision);
+        debug_assert_eq!(
+            self.batch.changes.last().map_or(self.batch.head.revision, |last| last.change.revision),
+            self.batch.head.revision
+        );
         Ok(applied.answer)
     }
 

@@ -215,11 +215,7 @@ impl Watchers {
 
 /// Refuses a position that cannot be continued: of another list, compacted, or in the
 /// future.
-fn check_position(
-    published: &Published,
-    asked: Revision,
-    list_id: &str,
-) -> Result<(), StateError> {
+fn check_position(published: &Published, asked: Revision, list_id: &str) -> Result<(), StateError> {
     let Published { list, compacted } = published;
     if !list_id.is_empty() && list_id != &**list.list_id() {
         let (asked, actual) = (list_id.to_owned(), list.list_id().to_string());

@@ -42,7 +42,9 @@ pub(crate) async fn events(
     let filter = filter(request.uri().query().unwrap_or_default())?;
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         let full = offline("too many open event streams: trying again").retry(WEB_RETRY_FULL);
-        return Ok((UNBUFFERED, Sse::new(stream::iter([Ok::<_, Infallible>(full)]))).into_response());
+        return Ok(
+            (UNBUFFERED, Sse::new(stream::iter([Ok::<_, Infallible>(full)]))).into_response()
+        );
     };
     let (sender, mut batches) = mpsc::channel(PENDING_BATCHES_MAX);
     let start = match last_event_id(request.headers()) {
@@ -51,7 +53,8 @@ pub(crate) async fn events(
     };
     // `todod` sends PROGRESS at least, so a long silence means that the connection is lost.
     let silence_max = app.limits.silence_max;
-    let options = WatchOptions { filter, start, reconnect: true, silence_max, ..Default::default() };
+    let options =
+        WatchOptions { filter, start, reconnect: true, silence_max, ..Default::default() };
     let watch = app.watch_client.watch_stream(options, TokioTimer);
     // Scripts do not see comments, so the sign of life is an event.
     let alive = KeepAlive::new()

@@ -198,7 +198,8 @@ fn an_empty_variable_counts_as_unset() {
         assert_eq!(output.status.code(), Some(failure), "{program}: {}", seen(&output));
     }
     let (_server, address) = server();
-    let web = Command::new(PROGRAM).args(["web", "--server", &address]).env("TODO_WEB", "").output();
+    let web =
+        Command::new(PROGRAM).args(["web", "--server", &address]).env("TODO_WEB", "").output();
     assert_ne!(web.unwrap().status.code(), Some(2));
     let list = Command::new(PROGRAM).arg("list").env("TODO_SERVER", "").output().unwrap();
     assert_ne!(list.status.code(), Some(2), "{}", seen(&list));

@@ -10,8 +10,8 @@ use todo::limits::RECONNECT_BACKOFF_MAX;
 use todo::wire::methods::LIST_CHANGES;
 use todo::wire::proto::{ListChangesRequest, Task};
 
-use crate::daemon::Daemon;
 use crate::controlled_server::{ControlledServer, task};
+use crate::daemon::Daemon;
 use crate::wait::waiting;
 use crate::watch::Watching;
 use crate::{DEADLINE, client, todo};

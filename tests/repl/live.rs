@@ -58,9 +58,13 @@ fn an_announcement_does_not_wait_for_a_key() {
     announced(&repl, "re", "after Tab with two candidates");
     repl.keys(CTRL_C);
     repl.prompt_is("");
-    for (keys, name) in
-        [("\x1b", "Escape"), ("\x18", "Ctrl-X"), ("\x16", "Ctrl-V"), ("\x11", "Ctrl-Q"), ("\x1d", "Ctrl-]")]
-    {
+    for (keys, name) in [
+        ("\x1b", "Escape"),
+        ("\x18", "Ctrl-X"),
+        ("\x16", "Ctrl-V"),
+        ("\x11", "Ctrl-Q"),
+        ("\x1d", "Ctrl-]"),
+    ] {
         repl.keys("half");
         repl.keys(keys);
         announced(&repl, "half", name);

@@ -4,9 +4,9 @@
 
 #[path = "../cli/daemon.rs"]
 mod daemon;
-mod live;
 #[path = "../example_server/mod.rs"]
 mod example_server;
+mod live;
 mod terminal;
 mod typing;
 

@@ -42,12 +42,7 @@ impl Repl {
         Repl::start_with_rows(address, home, env, 40)
     }
 
-    pub fn start_with_rows(
-        address: &str,
-        home: TempDir,
-        env: &[(&str, &str)],
-        rows: u16,
-    ) -> Repl {
+    pub fn start_with_rows(address: &str, home: TempDir, env: &[(&str, &str)], rows: u16) -> Repl {
         let size = PtySize { rows, cols: 100, pixel_width: 0, pixel_height: 0 };
         let pair = NativePtySystem::default().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_todo"));

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 use todo::client::Edit;
 
-use crate::live::registered;
 use crate::example_server::ExampleServer;
+use crate::live::registered;
 use crate::terminal::{CTRL_C, CTRL_D, CTRL_G, CTRL_R, Repl, contents, is_styled};
 use crate::{DEADLINE, client, server};
 

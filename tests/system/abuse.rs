@@ -12,10 +12,10 @@ use protobuf::Message;
 use rustix::process::Signal;
 use todo::client::{Client, Code};
 use todo::limits::{CALLS_PER_CONNECTION_MAX, REQUEST_CHECK, REQUEST_TIMEOUT};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{Calls, TestServer, next_update, refusal, watch};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
 use protobuf::EnumOrUnknown;
 use todo::client::{Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::durability::gated;
 use crate::harness::{self, Calls, TestServer, refusal, until};

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
-use todo::wire::proto::Filter;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::Filter;
 
 use crate::harness::{Calls, client, end_of, refusal, until, watch};
 
@@ -24,7 +24,7 @@ pub struct Daemon {
     stdout: BufReader<std::process::ChildStdout>,
 }
 
-fn command(data_dir: &Path, args: &[&str]) -> Command {
+pub fn command(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
     command.arg("--data-dir").arg(data_dir).args(args).stdin(Stdio::null());
     command
@@ -112,13 +112,13 @@ impl Drop for Daemon {
 }
 
 /// What a start that must fail says on stderr; its exit code is 1, its stdout empty.
-fn refused(data_dir: &Path, args: &[&str]) -> String {
+pub fn refused(data_dir: &Path, args: &[&str]) -> String {
     let out = command(data_dir, args).env("RUST_LOG", "error").output().unwrap();
     assert_eq!((out.status.code(), out.stdout.len()), (Some(1), 0), "{out:?}");
     String::from_utf8(out.stderr).unwrap()
 }
 
-const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+pub const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 #[test]
 fn it_says_where_it_listens_and_nothing_else_on_stdout() {
@@ -251,10 +251,8 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
 
     let data_dir = dir.path().to_str().unwrap();
-    let _on_disk = Daemon::with_environment(&[
-        ("TODO_DATA_DIR", data_dir),
-        ("TODO_QUEUE_MAX", "1"),
-    ]);
+    let _on_disk =
+        Daemon::with_environment(&[("TODO_DATA_DIR", data_dir), ("TODO_QUEUE_MAX", "1")]);
     assert!(dir.path().join("todo.db").exists());
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use todo::client::Client;
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::change_log::{Log, shows};
 use crate::follow::Habits;
@@ -88,7 +88,8 @@ fn no_answer_is_older_than_an_update_that_came_before_it() {
 /// Keeps the tasks of its filter by the updates alone: they say what comes and what goes.
 #[test]
 fn a_filtered_watcher_knows_its_list_by_its_updates_alone() {
-    let server = TestServer::with(in_memory(), Limits { change_log_changes: 4, ..Limits::default() });
+    let server =
+        TestServer::with(in_memory(), Limits { change_log_changes: 4, ..Limits::default() });
     let world = &World::new(&server.address);
     let goal = thread::scope(|scope| {
         let watching = FILTERS.map(|filter| {

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use grpcio::Method;
-use todo::client::{CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart};
-use todo::wire::methods;
-use todo::wire::proto::*;
+use todo::client::{
+    CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart,
+};
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::{MemoryStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 /// How long a test waits for what must come. Not a measure of speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -120,7 +122,9 @@ pub fn next_update(watch: &Watch) -> TaskUpdate {
     match next_event(watch) {
         WatchEvent::Connected { .. } => next_update(watch),
         // On a slow machine.
-        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => next_update(watch),
+        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => {
+            next_update(watch)
+        }
         WatchEvent::Update(update) => update,
         WatchEvent::Lost(why) | WatchEvent::Ended(why) => panic!("the watch ended: {why}"),
     }

@@ -6,10 +6,10 @@ use std::thread;
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::{RECENT_CHANGES_MAX, SNAPSHOT_VERSIONS_MAX};
-use todo::wire::methods::LIST_CHANGES;
-use todo::wire::proto::*;
 use todo::state::{Limits, Retention};
 use todo::store::{SqliteStore, Store};
+use todo::wire::methods::LIST_CHANGES;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::checker::Recording;

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::thread;
 
 use todo::client::{CallError, Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
 use crate::harness::{Calls, TestServer, refusal, until};

@@ -3,9 +3,9 @@
 
 use std::thread;
 
-use todo::wire::proto::Task;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::proto::Task;
 
 use crate::change_log::Log;
 use crate::checker::Recording;

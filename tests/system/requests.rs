@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use todo::client::{Client, Code, Edit};
-use todo::wire::methods;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::SqliteStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::{self, Calls, TestServer, refusal};
 

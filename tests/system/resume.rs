@@ -3,9 +3,9 @@
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::RECENT_CHANGES_MAX;
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::harness::{Calls, TestServer};

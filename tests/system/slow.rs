@@ -9,9 +9,9 @@ use crossbeam_channel::never;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX};
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::daemon::Daemon;

@@ -9,12 +9,12 @@ use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::HISTORY_READ_MAX;
 use todo::model::{self, Change, Remembered, RequestId, Revision, TaskId};
-use todo::wire::proto::*;
 use todo::state::Limits;
 use todo::store::{
     Batch, ChangeRange, CommitError, CompactionDue, History, HistoryError, Loaded, SqliteStore,
     Store, StoreError,
 };
+use todo::wire::proto::*;
 
 use crate::change_log::Log;
 use crate::checker::Recording;

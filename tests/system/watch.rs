@@ -5,9 +5,9 @@ use std::thread;
 
 use protobuf::EnumOrUnknown;
 use todo::client::{Code, Edit, WatchEvent, WatchOptions, WatchStart};
+use todo::state::Limits;
 use todo::wire::methods;
 use todo::wire::proto::*;
-use todo::state::Limits;
 
 use crate::harness::{self, Calls, TestServer, end_of, next_event, next_update, watch};
 use crate::stream::{Stream, raw};

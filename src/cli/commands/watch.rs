@@ -258,6 +258,8 @@ impl Printer<'_, '_> {
             Some(path) => format!(", or remove {} to start from now", path.display()),
             None => String::new(),
         };
-        self.session.out.message(&format!("use --snapshot to start from the list as it is{advice}"));
+        self.session
+            .out
+            .message(&format!("use --snapshot to start from the list as it is{advice}"));
     }
 }

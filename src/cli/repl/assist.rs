@@ -190,13 +190,7 @@ impl Completer for Assist {
         }
     }
 
-    fn update(
-        &self,
-        line: &mut LineBuffer,
-        start: usize,
-        elected: &str,
-        changes: &mut Changeset,
-    ) {
+    fn update(&self, line: &mut LineBuffer, start: usize, elected: &str, changes: &mut Changeset) {
         let is_whole = self.search.lock().new_line.take().is_some();
         let end = if is_whole { line.len() } else { line.pos() };
         line.replace(start..end, elected, changes);

@@ -121,11 +121,9 @@ mod tests {
         let escape = KeyEvent(KeyCode::Esc, Modifiers::NONE);
         let mut line = "typed".to_owned();
         // `=`: the key is ignored.
-        for (key, expected) in [
-            (CTRL_R, "="),
-            (char('x'), "default"),
-            (KeyEvent::ctrl('G'), "default"),
-        ] {
+        for (key, expected) in
+            [(CTRL_R, "="), (char('x'), "default"), (KeyEvent::ctrl('G'), "default")]
+        {
             assert_eq!(shown(search.key(key, &line)), expected, "{key:?}");
         }
         line.clear();
@@ -157,7 +155,10 @@ mod tests {
         search.remember("add milk");
         assert_eq!(shown(search.key(CTRL_R, "mil")), "add milk");
         assert_eq!(search.hint("add mil"), None);
-        assert_eq!(shown(search.key(KeyEvent(KeyCode::Esc, Modifiers::NONE), "add mil")), "default");
+        assert_eq!(
+            shown(search.key(KeyEvent(KeyCode::Esc, Modifiers::NONE), "add mil")),
+            "default"
+        );
     }
 
     fn shown(answer: Option<Option<String>>) -> String {

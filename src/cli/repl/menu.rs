@@ -27,7 +27,11 @@ impl Choice {
 }
 
 /// Does what the example's client does, in its words. Asks for what it needs.
-pub(super) fn run(choice: Choice, terminal: &mut Terminal, session: &mut Session<'_>) -> io::Result<()> {
+pub(super) fn run(
+    choice: Choice,
+    terminal: &mut Terminal,
+    session: &mut Session<'_>,
+) -> io::Result<()> {
     let done = match choice {
         Choice::Add => match terminal.ask("Enter task title: ", session.out) {
             Some(title) => add(&title, session)?,

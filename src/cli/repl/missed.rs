@@ -77,7 +77,10 @@ mod tests {
             ((1..=10).chain([7]).collect(), &[], "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"),
             ((1..=12).collect(), &[], "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ..."),
         ] {
-            assert_eq!(announced(ids, differ), [format!("[Online] changed while offline: {named}\n")]);
+            assert_eq!(
+                announced(ids, differ),
+                [format!("[Online] changed while offline: {named}\n")]
+            );
         }
     }
 }

@@ -161,7 +161,11 @@ mod tests {
             })
         };
         let tasks = 1..=tasks;
-        let head = Head { revision: tasks.end().to_owned().into(), last_id: *tasks.end(), changed_at: Timestamp(0) };
+        let head = Head {
+            revision: tasks.end().to_owned().into(),
+            last_id: *tasks.end(),
+            changed_at: Timestamp(0),
+        };
         TaskList::new(list_id.into(), tasks.map(task), head, 1_000_000)
     }
 
@@ -256,7 +260,11 @@ mod tests {
         let good = page(&list, proto::Filter::LIVE, 2, "").unwrap().next_page_token;
         assert!(page(&list, proto::Filter::LIVE, 2, &good).is_ok());
         let refused = |list: &TaskList, filter, token: &str| {
-            assert_eq!(page(list, filter, 2, token), Err(RequestError::PageToken.into()), "{token}");
+            assert_eq!(
+                page(list, filter, 2, token),
+                Err(RequestError::PageToken.into()),
+                "{token}"
+            );
         };
         refused(&list, proto::Filter::OPEN, &good);
         refused(&self::list("other", 5, "a"), proto::Filter::LIVE, &good);
