@@ -1,5 +1,5 @@
-//! Generates, into `OUT_DIR`, the messages of `proto/todo.proto` and the table of its
-//! methods. The table is made from the parsed descriptors, so the two always agree.
+//! Generates the messages of `proto/todo.proto` and the table of its methods into `OUT_DIR`.
+//! Both are made from the same parsed descriptors, so they always agree.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,12 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .customize(protobuf_codegen::Customize::default().gen_mod_rs(true))
         .run()?;
     fs::write(Path::new(&out_dir).join("methods.rs"), methods()?)?;
-    // The page's files are embedded by a macro, which sees changes of files, but not new ones.
+    // The macro that embeds the page's files notices changed files, but not new ones.
     println!("cargo:rerun-if-changed={PAGE}");
     Ok(())
 }
 
-/// Returns a constant for each method, such as
+/// Returns Rust source: a constant for each method, such as
 /// `pub const ADD_TASK: Method<AddTaskRequest, AddTaskResponse> = ..`, and the table `ALL`,
 /// which describes the methods to callers that do not know their types.
 fn methods() -> Result<String, Box<dyn Error>> {

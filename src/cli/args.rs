@@ -74,6 +74,8 @@ pub enum Command {
     Rm(SomeTasks),
     /// Restore deleted tasks
     Restore(SomeTasks),
+    /// Remove deleted tasks for good
+    Purge(SomeTasks),
     /// Print changes as they happen
     Watch(WatchArgs),
     /// Wait until a task is completed, deleted or changed
@@ -111,9 +113,11 @@ impl Command {
             Command::List(_) | Command::Watch(_) | Command::Web(_) => Completion::Options,
             Command::Show(_) | Command::Wait(_) | Command::History(_) => Completion::Id,
             Command::Edit(_) => Completion::IdThenText,
-            Command::Done(_) | Command::Reopen(_) | Command::Rm(_) | Command::Restore(_) => {
-                Completion::Ids
-            }
+            Command::Done(_)
+            | Command::Reopen(_)
+            | Command::Rm(_)
+            | Command::Restore(_)
+            | Command::Purge(_) => Completion::Ids,
             Command::Completions { .. } => Completion::Shell,
         }
     }
@@ -125,7 +129,7 @@ impl Command {
             Command::Done(_) | Command::Wait(_) => !task.deleted && !task.completed,
             Command::Reopen(_) => !task.deleted && task.completed,
             Command::Edit(_) | Command::Rm(_) => !task.deleted,
-            Command::Restore(_) => task.deleted,
+            Command::Restore(_) | Command::Purge(_) => task.deleted,
             Command::Add(_)
             | Command::List(_)
             | Command::Watch(_)

@@ -127,18 +127,20 @@ pub(crate) fn history_header() -> String {
     format!("{BOLD}{rev:>6}  {time:26}  {:9}  {:>6}  {}{BOLD:#}", "ACTION", "ID", "TITLE")
 }
 
-/// Returns a past change as a row, with the title after the change.
+/// Returns a past change as a row, with the title after the change. The changes of a purged
+/// task have neither time nor title.
 pub(crate) fn history_row(update: &proto::TaskUpdate, zone: &TimeZone) -> String {
     let task = update.task.get_or_default();
-    let at = task.updated_at.get_or_default();
-    format!(
+    let time = task.updated_at.as_ref().map(|at| local(at.seconds, at.nanos, zone));
+    let row = format!(
         "{:>6}  {:26}  {:9}  {:>6}  {}",
         update.revision,
-        local(at.seconds, at.nanos, zone),
+        time.unwrap_or_else(|| "-".to_owned()),
         Shown(&update.action).to_string(),
         task.id,
         Shown(&task.title)
-    )
+    );
+    row.trim_end().to_owned()
 }
 
 /// Returns an update in the words of the reference example's client, which is in Python.

@@ -142,7 +142,7 @@ fn rows_of_the_history() {
              1  2023-11-15 00:13:20 +02:00  ADDED           1  Buy milk
         1000000  2023-11-15 00:13:20 +02:00  COMPLETED      20  Bücher 返す
         9223372036854775807  2023-11-15 00:13:20 +02:00  a\u{1b}[31mb  2147483647  a\u{a}b
-             0  1970-01-01 02:00:00 +02:00                  0  
+             0  -                                           0
     "#]]
     .assert_eq(&plain(&format!("{}\n{}\n", history_header(), rows.join("\n"))));
 }

@@ -13,6 +13,8 @@ pub enum Edit {
     Reopen,
     Delete,
     Restore,
+    /// Removes a deleted task for good. The result has the id and the revision only.
+    Purge,
     Retitle(String),
 }
 
@@ -62,6 +64,10 @@ impl Client {
                 let request =
                     proto::RestoreTaskRequest { task_id, request_id, ..Default::default() };
                 self.mutate(&methods::RESTORE_TASK, &request)?.task
+            }
+            Edit::Purge => {
+                let request = proto::PurgeTaskRequest { task_id, request_id, ..Default::default() };
+                self.mutate(&methods::PURGE_TASK, &request)?.task
             }
             Edit::Retitle(title) => {
                 let title = Some(title);

@@ -118,7 +118,7 @@ impl CallError {
             code => code,
         };
         let call = method.rsplit('/').next().unwrap_or(method);
-        let said = status.message();
+        let message = status.message();
         CallError::new(
             code,
             match code {
@@ -128,22 +128,22 @@ impl CallError {
                 Code::DeadlineExceeded => {
                     format!("{server} did not answer {call} in time: see --timeout")
                 }
-                Code::Unavailable => format!("cannot reach {server}: {}", cause(said)),
-                _ if said.is_empty() => format!("{server} answered {call} with {}", code.name()),
-                _ => said.to_owned(),
+                Code::Unavailable => format!("cannot reach {server}: {}", cause(message)),
+                _ if message.is_empty() => format!("{server} answered {call} with {}", code.name()),
+                _ => message.to_owned(),
             },
         )
     }
 }
 
 /// Removes what the transport wraps around the system's own message.
-fn cause(said: &str) -> String {
-    match said.strip_prefix("failed to connect to all addresses") {
+fn cause(message: &str) -> String {
+    match message.strip_prefix("failed to connect to all addresses") {
         Some(why) => {
             let system = why.rsplit(": ").next().unwrap_or(why);
             format!("{system}; is todod running there?")
         }
-        None => said.to_owned(),
+        None => message.to_owned(),
     }
 }
 

@@ -135,3 +135,61 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_executor::block_on;
+    use grpcio::{EnvBuilder, ServerBuilder, ServerCredentials, ServiceBuilder};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// After the first call, the server answers only when two calls are in flight.
+    #[test]
+    fn a_call_does_not_wait_for_the_one_before() {
+        let env = Arc::new(EnvBuilder::new().cq_count(1).build());
+        let waiting = Arc::new(Mutex::new((0, Vec::new())));
+        let service = ServiceBuilder::new()
+            .add_unary_handler(&ADD_TASK, move |ctx, request: proto::AddTaskRequest, sink| {
+                let mut waiting = waiting.lock();
+                waiting.0 += 1;
+                let (id, title) = (waiting.0, request.title);
+                let task = proto::Task { id, title, revision: id.into(), ..Default::default() };
+                waiting.1.push((task, sink));
+                if id == 1 || waiting.1.len() == 2 {
+                    for (task, sink) in waiting.1.drain(..) {
+                        let task = Some(task).into();
+                        let answer =
+                            sink.success(proto::AddTaskResponse { task, ..Default::default() });
+                        ctx.spawn(async { drop(answer.await) });
+                    }
+                }
+            })
+            .build();
+        let builder = ServerBuilder::new(env).requests_slot_per_cq(8).register_service(service);
+        let mut server = builder.build().unwrap();
+        let insecure = ServerCredentials::insecure();
+        let port = server.add_listening_port("127.0.0.1:0", insecure).unwrap();
+        server.start();
+        let client = Client::new(&format!("127.0.0.1:{port}"), Duration::from_secs(60)).unwrap();
+        let mut pipeline = Pipeline::new(&client);
+        let (mut added, mut tags) = (Vec::new(), 1..=5);
+        while added.len() < 5 {
+            while pipeline.has_room()
+                && let Some(tag) = tags.next()
+            {
+                pipeline.add(&format!("task {tag}"), tag);
+            }
+            let (tag, task) = pipeline.next().unwrap();
+            added.push((tag, task.unwrap().title));
+        }
+        assert_eq!(added, (1..=5).map(|tag| (tag, format!("task {tag}"))).collect::<Vec<_>>());
+        assert!(pipeline.next().is_none() && pipeline.is_empty());
+        let shutdown = server.shutdown();
+        server.cancel_all_calls();
+        let _ = block_on(shutdown);
+    }
+}

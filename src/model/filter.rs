@@ -56,15 +56,15 @@ impl Filter {
     }
 
     /// Whether a watcher with this filter receives the change: the task matched before or
-    /// matches after it, so that a watcher learns that a task left its filter.
+    /// matches after it, so that a watcher learns that a task left its filter. A purge
+    /// concerns every watcher: the changes before it have lost their content, so one that
+    /// was away may not have learned that the task was deleted.
     pub fn concerns(&self, change: &Change) -> bool {
-        if self.status == Status::Any {
+        if self.status == Status::Any || change.action == Action::Purged {
             return true;
         }
-        // A purge whose earlier content is gone may concern every watcher that knew the task.
-        let unknown = change.action == Action::Purged && change.before.is_none();
         let matched = |task: &Option<_>| task.as_deref().is_some_and(|task| self.matches(task));
-        unknown || matched(&change.after) || matched(&change.before)
+        matched(&change.after) || matched(&change.before)
     }
 }
 

@@ -188,7 +188,7 @@ fn a_change_concerns_filters_that_match_before_or_after() {
         ("restore 1", &[Live, Completed, Deleted, Any]),
         ("reopen 1", &[Live, Open, Completed, Any]),
         ("rm 1", &[Live, Open, Deleted, Any]),
-        ("purge 1", &[Deleted, Any]),
+        ("purge 1", &Status::ALL),
     ] {
         let applied = list.apply(&parse(step), Timestamp(0)).unwrap();
         let concerns = |status: Status| Filter::from(status).concerns(&applied.changes[0]);
@@ -196,14 +196,12 @@ fn a_change_concerns_filters_that_match_before_or_after() {
             assert_eq!(concerns(status), concerned.contains(&status), "{step} {status:?}");
         }
     }
-    // Read from history, where the content is gone, a purge concerns every watcher that may
-    // have known the task; the changes before it concern nobody but those of ANY.
+    // Read from history, where the content is gone, the changes before a purge concern
+    // nobody but the watchers of ANY.
     let mut gone = |action| Change { action, before: None, after: None, ..purge_of(&mut list) };
-    for (action, concerned) in [
-        (Action::Purged, &[Live, Open, Completed, Deleted, Any][..]),
-        (Action::Added, &[Any]),
-        (Action::Deleted, &[Any]),
-    ] {
+    for (action, concerned) in
+        [(Action::Purged, &Status::ALL[..]), (Action::Added, &[Any]), (Action::Deleted, &[Any])]
+    {
         for status in Status::ALL {
             let concerns = Filter::from(status).concerns(&gone(action));
             assert_eq!(concerns, concerned.contains(&status), "{action:?} {status:?}");

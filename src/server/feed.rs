@@ -172,8 +172,9 @@ impl Feed {
         debug_assert!(up_to > self.position, "a stream moves on");
         self.position = up_to;
         if let Some(updates) = updates {
-            self.out = Out::Batch(updates.for_client_at(self.client_at), 0);
-            self.client_at = up_to;
+            let updates = updates.for_client_at(self.client_at);
+            self.client_at = updates.last();
+            self.out = Out::Batch(updates, 0);
             if let Some(progress) = &mut self.progress {
                 progress.last_sent = Instant::now();
             }

@@ -40,7 +40,7 @@ fn past_tasks(
             return Ok(page.end(list.list_id(), revision, false));
         };
         for task in &tasks {
-            if !page.push_task(task)? {
+            if !page.push_task(task) {
                 return Ok(page.end(list.list_id(), revision, true));
             }
         }

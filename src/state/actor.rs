@@ -49,8 +49,10 @@ pub(super) struct State {
     reads: Vec<Read>,
     /// Reads that wait for the barrier that was requested.
     at_barrier: Vec<Read>,
-    /// Since when the store cannot reach its log.
-    unreachable: Option<Instant>,
+    /// Whether that barrier has yet to pass. The reads may have been refused meanwhile.
+    awaits_barrier: bool,
+    /// Since when the store cannot reach its log, and when that had its last consequence.
+    unreachable: Option<(Instant, Instant)>,
     /// Why the store accepted nothing the last time. The log reports when that begins and
     /// ends, not each time: it may be on the disk that is full.
     refusing: Option<StoreErrorKind>,
@@ -93,6 +95,7 @@ impl State {
             in_flight: None,
             reads: Vec::new(),
             at_barrier: Vec::new(),
+            awaits_barrier: false,
             unreachable: None,
             refusing: None,
         }
@@ -120,10 +123,13 @@ impl State {
             Event::Store(store::Event::Entry(batch)) => self.replay(&batch, now),
             Event::Store(store::Event::Conflict) => self.requeue(),
             Event::Store(store::Event::Refused(why)) => self.refuse(&why, now),
-            Event::Store(store::Event::BarrierPassed) => self.answer_reads(now),
+            Event::Store(store::Event::BarrierPassed) => {
+                self.awaits_barrier = false;
+                self.answer_reads(now);
+            }
             Event::Store(store::Event::Unreachable { since, reason }) => {
                 log::error!("the log cannot be reached: {reason}");
-                self.unreachable = Some(since);
+                self.unreachable = Some((since, since));
             }
             Event::Store(store::Event::Reachable) => {
                 log::info!("the log can be reached again");
@@ -264,8 +270,10 @@ impl State {
 
     /// One barrier at a time, for all reads that wait.
     fn request_barrier(&mut self) {
-        if self.at_barrier.is_empty() && !self.reads.is_empty() {
+        if !self.awaits_barrier && !self.reads.is_empty() {
+            debug_assert!(self.at_barrier.is_empty(), "they wait for no barrier");
             self.at_barrier = std::mem::take(&mut self.reads);
+            self.awaits_barrier = true;
             self.store.request_barrier();
         }
     }
@@ -294,10 +302,9 @@ impl State {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let unreachable = self.unreachable.map(|since| {
+        let unreachable = self.unreachable.map(|(since, last)| {
             let steps = [UNREACHABLE_REFUSES, UNREACHABLE_ABANDONS, UNREACHABLE_ENDS_WATCHES];
-            let next = steps.into_iter().map(|after| since + after);
-            next.filter(|at| *at > Instant::now()).min()
+            steps.into_iter().map(|after| since + after).filter(|at| *at > last).min()
         });
         let due = [
             self.watchers.next_due(),
@@ -326,12 +333,14 @@ impl State {
     }
 
     fn refuses_calls(&self, now: Instant) -> bool {
-        self.unreachable.is_some_and(|since| since + UNREACHABLE_REFUSES <= now)
+        self.unreachable.is_some_and(|(since, _)| since + UNREACHABLE_REFUSES <= now)
     }
 
     /// Callers do not wait for a log that stays out of reach. What is in flight stays so.
     fn when_unreachable(&mut self, now: Instant) {
-        let Some(since) = self.unreachable else { return };
+        let Some((since, last)) = &mut self.unreachable else { return };
+        *last = now;
+        let since = *since;
         if since + UNREACHABLE_REFUSES <= now {
             for mutate in self.waiting.drain(..) {
                 mutate.reply.give(Err(StateError::Unreachable));
@@ -397,8 +406,12 @@ impl State {
             && self.at_barrier.is_empty()
     }
 
-    /// Ends the watches.
+    /// Ends the watches. The outcome of commands that are left is unknown to their callers.
     pub(super) fn end(&mut self) {
+        self.in_flight = None;
+        self.waiting.clear();
+        self.reads.clear();
+        self.at_barrier.clear();
         self.watchers.end_all(&StateError::ShuttingDown);
         (self.hooks.flush)();
     }

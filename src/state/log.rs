@@ -3,7 +3,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use crate::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX};
+use crate::limits::{
+    CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX, UPDATE_BATCH_CHANGES_MAX, UPDATES_PER_MESSAGE_MAX,
+};
 use crate::model::{Change, Filter, Revision};
 use crate::store::{Batch, RecordedChange};
 
@@ -32,7 +34,7 @@ struct Window<E> {
     /// Every change after this revision, up to `head`, is in `entries`.
     evicted: Revision,
     head: Revision,
-    /// For each watched filter, the last evicted revision that concerned it.
+    /// For each watched filter, the last evicted revision that may have concerned it.
     evicted_of: HashMap<Filter, Revision>,
 }
 
@@ -108,9 +110,9 @@ impl<E: EncodedUpdates> ChangeLog<E> {
             let at = window.entries.partition_point(|entry| entry.last() <= position);
             let Some(first) = window.entries.get(at) else { return Next::CaughtUp };
             if first.after() < position || first.after() < filter_since {
-                let part = first.clone();
+                let entries = window.without_views(at, filter_since);
                 drop(window);
-                return part.encode_after(position, filter);
+                return encode_after(&entries, position, filter);
             }
             window.group(at, filter)
         };
@@ -154,6 +156,21 @@ impl<E> Window<E> {
         let entries: Vec<_> = self.entries.range(at..at + length).cloned().collect();
         let up_to = entries.last().map_or(self.head, |entry| entry.last());
         (entries, up_to)
+    }
+
+    /// The next entries that were published before a filter was watched, as many as are
+    /// sent together: at least one.
+    fn without_views(&self, at: usize, filter_since: Revision) -> Vec<Arc<Entry<E>>> {
+        let (mut changes, mut bytes) = (0, 0);
+        let fits = |entry: &&Arc<Entry<E>>| {
+            let is_first = changes == 0;
+            changes += entry.batch.changes.len();
+            bytes += entry.bytes;
+            let is_small =
+                changes <= UPDATES_PER_MESSAGE_MAX && bytes <= 2 * UPDATE_BATCH_BYTES_MAX;
+            is_first || entry.after() < filter_since && is_small
+        };
+        self.entries.range(at..).take_while(fits).cloned().collect()
     }
 
     /// Drops the oldest entries while there are too many. They are freed by the caller.
@@ -200,15 +217,22 @@ impl<E: EncodedUpdates> Entry<E> {
         });
         Some(encoded.clone())
     }
+}
 
-    /// For a stream that starts within the batch, or before its filter was watched: encoded
-    /// for it alone.
-    fn encode_after(&self, position: Revision, filter: &Filter) -> Next<E> {
-        let from = self.batch.changes.partition_point(|c| c.change.revision <= position);
-        let changes = concerned(&self.batch.changes[from..], filter);
-        let encoded = (!changes.is_empty()).then(|| Arc::new(E::encode(position, &changes)));
-        Next::Ready(encoded, self.last())
-    }
+/// For a stream that starts within a batch, or before its filter was watched: encoded for
+/// it alone.
+fn encode_after<E: EncodedUpdates>(
+    entries: &[Arc<Entry<E>>],
+    position: Revision,
+    filter: &Filter,
+) -> Next<E> {
+    let up_to = entries.last().map_or(position, |entry| entry.last());
+    let changes = entries.iter().flat_map(|entry| &entry.batch.changes);
+    let changes: Vec<_> = changes
+        .filter(|recorded| recorded.change.revision > position && filter.concerns(&recorded.change))
+        .collect();
+    let encoded = (!changes.is_empty()).then(|| Arc::new(E::encode(position, &changes)));
+    Next::Ready(encoded, up_to)
 }
 
 fn concerned<'a>(changes: &'a [RecordedChange], filter: &Filter) -> Vec<&'a RecordedChange> {
@@ -282,9 +306,9 @@ impl<E: EncodedUpdates> Publisher for LogPublisher<E> {
     fn watch(&mut self, filter: &Filter) -> Revision {
         let head = self.log.head();
         let watched = self.filters.entry(filter.clone()).or_insert_with(|| {
-            let mut window = self.log.0.write();
-            let evicted = window.evicted;
-            window.evicted_of.insert(filter.clone(), evicted);
+            // Entries before this one have no view of the filter: which of them concern it
+            // is not known once they are evicted.
+            self.log.0.write().evicted_of.insert(filter.clone(), head);
             Watched { streams: 0, since: head, last: head }
         });
         watched.streams += 1;

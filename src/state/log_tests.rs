@@ -143,6 +143,24 @@ fn a_rare_filter_is_not_sent_to_the_store_for_nothing() {
     assert_eq!(fixture.parts(1, &any(), since), None, "this filter is not watched");
 }
 
+/// Batches published before a filter was watched have no view of it, so the log does not
+/// know which of them concerned it once they are evicted.
+#[test]
+fn what_was_evicted_before_its_filter_was_watched_is_read_from_the_store() {
+    let mut fixture = Fixture::new(0, 4);
+    for revision in 1..=4 {
+        fixture.publish(revision..=revision, true);
+    }
+    let since = fixture.publisher.watch(&deleted());
+    for revision in 5..=8 {
+        fixture.publish(revision..=revision, false);
+    }
+    for at in 0..since {
+        assert_eq!(fixture.parts(at, &deleted(), since), None, "after {at}");
+    }
+    assert_eq!(fixture.parts(since, &deleted(), since), Some(vec![]));
+}
+
 #[test]
 fn small_batches_come_together_and_streams_share_them() {
     let mut fixture = Fixture::new(0, 10_000);

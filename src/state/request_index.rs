@@ -64,17 +64,8 @@ impl RequestIndex {
         index
     }
 
-    /// The number of the last record; 0: there was none.
-    pub fn last(&self) -> RequestNumber {
-        self.last
-    }
-
     pub fn len(&self) -> usize {
         self.hashes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
     }
 
     /// The numbers of the records whose request id has the same hash, newest first. Almost
@@ -185,14 +176,14 @@ mod tests {
         index.forget(400);
         index.forget(400);
         index.forget(3);
-        assert_eq!((index.len(), index.last()), (601, 1_001));
+        assert_eq!((index.len(), index.last), (601, 1_001));
         for n in 1..=1_000 {
             let expected =
                 if n == 7 { vec![1_001] } else { Vec::from_iter((n > 400).then_some(n)) };
             assert_eq!(index.find(&id(&n.to_string())), expected, "{n}");
         }
         index.forget(RequestNumber::MAX);
-        assert!(index.is_empty() && index.numbers.is_empty());
+        assert!(index.len() == 0 && index.numbers.is_empty());
         index.push(&id("a"), at(0));
         assert_eq!(index.find(&id("a")), [1_002]);
     }

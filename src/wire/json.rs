@@ -237,10 +237,11 @@ mod tests {
              \"createdAt\":\"1970-01-01T00:00:00.000005Z\",\"deleted\":false}"
         );
         // Fields with presence are absent, not null.
-        assert_eq!(compact_json(&proto::TaskUpdate::new()).as_deref(), Ok("{}"));
+        assert_eq!(json(&proto::GetTaskResponse::new()), "{}");
+        assert_eq!(compact_json(&proto::GetTasksResponse::new()).as_deref(), Ok("{}"));
         assert_eq!(
-            json(&proto::TaskUpdate::new()),
-            r#"{"action":"","revision":"0","requestId":"","more":[],"listId":""}"#
+            json(&proto::GetTasksResponse::new()),
+            r#"{"tasks":[],"nextPageToken":"","revision":"0","listId":""}"#
         );
     }
 

@@ -74,18 +74,53 @@ fn every_command() {
 }
 
 #[test]
+fn purge_removes_a_deleted_task() {
+    let (_server, address) = server();
+    session(
+        &address,
+        &["add a", "add b", "purge 1", "rm 1", "purge 1 7", "list --all", "history 1", "purge 1"],
+        &expect![[r#"
+            $ todo add a
+            1 a
+            $ todo add b
+            2 b
+            $ todo purge 1
+            ! todo: 1: task 1 is not deleted: delete it before you purge it
+            exit 4
+            $ todo rm 1
+            deleted 1 a
+            $ todo purge 1 7
+            purged 1
+            ! todo: 7: Task not found
+            exit 3
+            $ todo list --all
+                ID  STATE      TITLE
+                 2  open       b
+            $ todo history 1
+               REV  TIME                        ACTION         ID  TITLE
+                 1  -                           ADDED           1
+                 3  -                           DELETED         1
+                 4  -                           PURGED          1
+            $ todo purge 1
+            ! todo: 1: Task not found
+            exit 3
+        "#]],
+    );
+}
+
+#[test]
 fn show_prints_local_times() {
     let (_server, address) = server();
     todo(&address, &["add", "Buy milk"]).status().unwrap();
     todo(&address, &["done", "1"]).status().unwrap();
     // UTC+2, in the notation of POSIX.
     let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
-    let told = seen(&output);
-    let lines: Vec<_> = told.lines().collect();
+    let printed = seen(&output);
+    let lines: Vec<_> = printed.lines().collect();
     let start = ["id         1", "title      Buy milk", "state      completed", "revision   2"];
     assert_eq!(lines[..4], start);
     for (line, name) in lines[4..].iter().zip(["created  ", "updated  ", "completed"]) {
-        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{told}");
+        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{printed}");
     }
     assert_eq!(lines.len(), 7);
 }

@@ -49,10 +49,10 @@ fn every_exit_code_that_the_server_can_cause() {
             ! todo: 2: task 2 is deleted: restore it first
             exit 4
             $ todo edit 1 \u{202e}x
-            ! todo: 1: a title cannot hold the control or direction character U+202E (at character 1): remove it
+            ! todo: 1: a title cannot contain the control or direction character U+202E (at character 1): remove it
             exit 4
             $ todo add -- \u{1b}[31m
-            ! todo: a title cannot hold the control or direction character U+001B (at character 1): remove it
+            ! todo: a title cannot contain the control or direction character U+001B (at character 1): remove it
             exit 4
         "#]],
     );
@@ -65,10 +65,10 @@ fn every_exit_code_that_the_server_can_cause() {
         &address,
         &["add one too many"],
         &expect![[r#"
-        $ todo add one too many
-        ! todo: the list holds its 8 tasks, deleted ones counted: raise --tasks-max
-        exit 4
-    "#]],
+            $ todo add one too many
+            ! todo: the list is at its limit of 8 tasks, deleted ones included: purge deleted tasks or raise --tasks-max
+            exit 4
+        "#]],
     );
 }
 
@@ -215,5 +215,5 @@ fn an_empty_variable_counts_as_unset() {
     BufReader::new(daemon.stderr.take().unwrap()).read_line(&mut line).unwrap();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
-    assert!(line.contains(" todod"), "{line:?}");
+    assert!(line.contains(" INFO "), "{line:?}");
 }

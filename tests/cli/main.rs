@@ -71,7 +71,7 @@ fn with_input(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     thread::scope(|scope| {
-        // The output is read meanwhile: a pipe does not hold much.
+        // Another thread writes: a pipe holds little, so the output must be read, too.
         scope.spawn(move || stdin.write_all(input).unwrap());
         child.wait_with_output().unwrap()
     })

@@ -36,6 +36,24 @@ fn a_command_waits_for_a_server_that_restarts() {
     assert_eq!(outputs[1..], ["completed 1 a\n", "restored 2 b\n"]);
 }
 
+/// The server is killed after each line, and starts after the next one was written.
+#[test]
+fn a_piped_line_waits_for_a_server_that_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", dir.path().join("todo.sock").display());
+    let mut child = todo(&address, &["add", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut added = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in 1..=4 {
+        writeln!(stdin, "task {number}").unwrap();
+        let daemon = Daemon::start(dir.path());
+        assert_eq!(added.next().unwrap().unwrap(), format!("{number} task {number}"));
+        daemon.kill();
+    }
+    drop(stdin);
+    assert_eq!(seen(&child.wait_with_output().unwrap()), "");
+}
+
 /// The server is killed again and again while lines are added: each line is added once, in
 /// order, and no message appears.
 #[test]
@@ -91,15 +109,15 @@ fn piped_lines_end_with_the_server() {
     // It stops reading at some line.
     let _ = stdin.write_all(b"d\ne\nf\n");
     drop(stdin);
-    let told = seen(&child.wait_with_output().unwrap());
-    let messages: Vec<_> = told.lines().collect();
+    let printed = seen(&child.wait_with_output().unwrap());
+    let messages: Vec<_> = printed.lines().collect();
     let (failed, end) = messages.split_at(messages.len() - 2);
     for (number, message) in (4..).zip(failed) {
-        assert!(message.starts_with(&format!("! todo: line {number}: cannot reach ")), "{told}");
+        assert!(message.starts_with(&format!("! todo: line {number}: cannot reach ")), "{printed}");
     }
-    assert!(!failed.is_empty(), "{told}");
+    assert!(!failed.is_empty(), "{printed}");
     let stopped = format!("! todo: stopped before line {}", 4 + failed.len());
-    assert_eq!(end, [&*stopped, "exit 6"], "{told}");
+    assert_eq!(end, [&*stopped, "exit 6"], "{printed}");
 }
 
 /// A port that accepts connections and never answers is not a restart: the time limit holds.
@@ -108,6 +126,6 @@ fn the_time_limit_holds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let output = with_input(todo(&address, &["add", "-", "--timeout=300ms"]), b"x\n");
-    let told = seen(&output);
-    assert!(told.ends_with("! todo: stopped before line 2\nexit 6\n"), "{told}");
+    let printed = seen(&output);
+    assert!(printed.ends_with("! todo: stopped before line 2\nexit 6\n"), "{printed}");
 }

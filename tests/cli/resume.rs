@@ -22,7 +22,7 @@ pub fn add_up_to(revision: i64, address: &str) {
         match client.add("task") {
             Ok(task) if task.revision >= revision => return,
             Ok(_) => {}
-            Err(gone) => assert_eq!(gone.code, Code::Unavailable, "{gone}"),
+            Err(lost) => assert_eq!(lost.code, Code::Unavailable, "{lost}"),
         }
     }
 }
@@ -69,10 +69,13 @@ fn a_new_list_ends_a_watch_except_with_snapshot() {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let _daemon = Daemon::start(dir.path());
-    let told = strict.end();
-    assert!(told.starts_with("! todo: the watch ended: after_revision is of list "), "{told}");
+    let printed = strict.end();
+    assert!(
+        printed.starts_with("! todo: the watch ended: after_revision belongs to list "),
+        "{printed}"
+    );
     let advice = "\n! todo: use --snapshot to start from the list as it is\nexit 4\n";
-    assert!(told.ends_with(advice), "{told}");
+    assert!(printed.ends_with(advice), "{printed}");
     assert_eq!(lenient.line(), "- RESET");
     let synced = lenient.line();
     assert!(synced.ends_with(" SYNCED"), "{synced}");
@@ -137,7 +140,7 @@ fn from_one_revision_to_another() {
             - SNAPSHOT 2 Sweep
             4 SYNCED
             $ todo watch --from 5
-            ! todo: revision 5 is yet to come, the list is at 4: start from the list as it is
+            ! todo: revision 5 is in the future: the list is at revision 4; start from the list as it is
             ! todo: use --snapshot to start from the list as it is
             exit 4
             $ todo watch --from 5 --snapshot --until-revision 4
@@ -166,9 +169,9 @@ fn the_examples_server_keeps_no_history() {
         ["watch --from 0", "watch --snapshot", "watch --until-revision 1", &state, "list --at 1"];
     for line in lines {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let told = crate::seen(&todo(&example.address, &args).output().unwrap());
+        let printed = crate::seen(&todo(&example.address, &args).output().unwrap());
         let why = format!("the server at {} keeps no history: use todod", example.address);
-        assert_eq!(told, format!("! todo: {why}\nexit 1\n"), "{line}");
+        assert_eq!(printed, format!("! todo: {why}\nexit 1\n"), "{line}");
     }
     assert!(!dir.path().join("state").exists());
     session(

@@ -25,10 +25,10 @@ fn each_run_resumes_where_the_last_one_ended() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     client.add("before").unwrap();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     let mut run = |args: &str| {
         let output = watch(&address, &state, args);
-        told.push(format!("$ {args}\n{output}{}", fs::read_to_string(&state).unwrap()));
+        printed.push(format!("$ {args}\n{output}{}", fs::read_to_string(&state).unwrap()));
     };
     run("--until-revision 0");
     client.add("a").unwrap();
@@ -58,7 +58,7 @@ fn each_run_resumes_where_the_last_one_ended() {
         5 ADDED 4 c
         todo-watch 1 5 test-list
     "#]]
-    .assert_eq(&told.concat());
+    .assert_eq(&printed.concat());
     assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -74,10 +74,10 @@ fn a_first_run_makes_the_file_immediately() {
     assert_eq!(watching.kill(), [""; 0]);
     client.add("b").unwrap();
     assert_eq!(watch(&address, &path, "--count 1"), "2 ADDED 2 b\n");
-    let told = watch(&address, &state("from"), "--from 0 --until-revision 1");
-    assert_eq!(told, "1 ADDED 1 a\n");
-    let told = watch(&address, &state("snapshot"), "--snapshot --until-revision 1");
-    assert_eq!(told, "- RESET\n- SNAPSHOT 1 a\n- SNAPSHOT 2 b\n2 SYNCED\n");
+    let printed = watch(&address, &state("from"), "--from 0 --until-revision 1");
+    assert_eq!(printed, "1 ADDED 1 a\n");
+    let printed = watch(&address, &state("snapshot"), "--snapshot --until-revision 1");
+    assert_eq!(printed, "- RESET\n- SNAPSHOT 1 a\n- SNAPSHOT 2 b\n2 SYNCED\n");
     client.add("c").unwrap();
     assert_eq!(watch(&address, &state("from"), "--until-revision 3"), "2 ADDED 2 b\n3 ADDED 3 c\n");
     assert_eq!(watch(&address, &state("snapshot"), "--until-revision 3"), "3 ADDED 3 c\n");
@@ -128,8 +128,11 @@ fn an_unreachable_server_makes_no_file() {
     server.shutdown().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let told = watch(&address, &state, "");
-    assert!(told.starts_with("! todo: cannot reach ") && told.ends_with("\nexit 6\n"), "{told}");
+    let printed = watch(&address, &state, "");
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
     assert!(!state.exists());
 }
 
@@ -143,22 +146,22 @@ fn an_unusable_file_says_what_to_do() {
     let state = dir.path().join("state");
     assert_eq!(watch(&address, &state, "--until-revision 1"), "");
     let before = fs::read_to_string(&state).unwrap();
-    let mut told = vec![watch(&elsewhere, &state, "")];
+    let mut printed = vec![watch(&elsewhere, &state, "")];
     assert_eq!(fs::read_to_string(&state).unwrap(), before);
-    told.push(watch(&elsewhere, &state, "--snapshot --until-revision 1"));
+    printed.push(watch(&elsewhere, &state, "--snapshot --until-revision 1"));
     assert_eq!(fs::read_to_string(&state).unwrap(), "todo-watch 1 1 other-list\n");
     let holding = Watching::start(&elsewhere, &["--state", state.to_str().unwrap()]);
-    told.push(watch(&elsewhere, &state, ""));
+    printed.push(watch(&elsewhere, &state, ""));
     drop(holding);
     fs::write(&state, "mangled").unwrap();
-    told.push(watch(&elsewhere, &state, ""));
+    printed.push(watch(&elsewhere, &state, ""));
     assert_eq!(fs::read_to_string(&state).unwrap(), "mangled");
-    told.push(
+    printed.push(
         watch(&elsewhere, &dir.path().join("none").join("state"), "")
             .replace(&*dir.path().to_string_lossy(), "DIR"),
     );
     expect![[r#"
-        ! todo: after_revision is of list test-list, this is other-list: start from the list as it is
+        ! todo: after_revision belongs to list test-list, this is list other-list: start from the list as it is
         ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET
@@ -170,5 +173,5 @@ fn an_unusable_file_says_what_to_do() {
         exit 1
         ! todo: STATE: No such file or directory (os error 2)
         exit 1
-    "#]].assert_eq(&told.concat());
+    "#]].assert_eq(&printed.concat());
 }

@@ -40,7 +40,7 @@ fn add_reads_titles_from_stdin() {
         1 Buy milk
         2 Don't "forget"
         3 last
-        ! todo: line 5: a title cannot hold the control or direction character U+001B (at character 5): remove it
+        ! todo: line 5: a title cannot contain the control or direction character U+001B (at character 5): remove it
         ! todo: line 6: not UTF-8: convert the text, for example with iconv
         exit 4
     "#]]
@@ -55,11 +55,11 @@ fn add_stops_at_the_line_that_finds_no_server() {
     let (server, address) = server();
     server.shutdown().unwrap();
     let output = with_input(todo(&address, &["add", "-", "--timeout=300ms"]), b"\n\xff\nx\ny\n");
-    let told = seen(&output);
-    let lines: Vec<_> = told.lines().collect();
+    let printed = seen(&output);
+    let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines[0], "! todo: line 2: not UTF-8: convert the text, for example with iconv");
-    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{told}");
-    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{told}");
+    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{printed}");
+    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{printed}");
 }
 
 #[test]
@@ -138,8 +138,8 @@ quit
 add never
 ";
     let output = with_input(todo(&address, &[]), input.as_bytes());
-    let told = seen(&output);
-    let (json, rest): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with('{'));
+    let printed = seen(&output);
+    let (json, rest): (Vec<_>, Vec<_>) = printed.lines().partition(|line| line.starts_with('{'));
     expect![[r#"
         1 Don't  "forget"
         2 -q two

@@ -82,10 +82,10 @@ fn the_time_limit_ends_the_wait() {
         ("2 --revision 9", "at revision 9"),
     ] {
         let args = format!("wait {args} --timeout 300ms");
-        let told = seen(&todo(&address, &args.split(' ').collect::<Vec<_>>()).output().unwrap());
+        let printed = seen(&todo(&address, &args.split(' ').collect::<Vec<_>>()).output().unwrap());
         let id = &args[5..6];
         let end = format!("! todo: {id}: not {what} in time: see --timeout\nexit 6\n");
-        assert!(told.ends_with(&end), "{args}: {told}");
+        assert!(printed.ends_with(&end), "{args}: {printed}");
     }
 }
 
@@ -133,6 +133,9 @@ fn it_outlives_its_server() {
     client(&address).edit(1, Edit::Complete).unwrap();
     assert_eq!(wait.end(), "1 a\n! todo: connected again\n");
     daemon.kill();
-    let told = seen(&todo(&address, &["wait", "1"]).output().unwrap());
-    assert!(told.starts_with("! todo: cannot reach ") && told.ends_with("\nexit 6\n"), "{told}");
+    let printed = seen(&todo(&address, &["wait", "1"]).output().unwrap());
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
 }

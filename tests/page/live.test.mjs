@@ -52,14 +52,12 @@ test('a purged task vanishes, and a late answer does not bring it back', async (
   const proxy = await Proxy.start(t, fixture.url);
   const page = await open(t, proxy.url);
   await shows(page, ['Buy milk', 'Read a book', 'Call mum']);
-  const remove = async (title) => {
-    await row(page, title).locator('.toggle').focus();
-    await page.keyboard.press('d');
-  };
-  await remove('Call mum');
-  await settled(page);
+  await fixture.todo('rm', '3');
+  await shows(page, ['Buy milk', 'Read a book']);
+  await until(page, () => document.querySelector('.announcer').textContent, 'Someone else deleted “\u2068Call mum\u2069”');
   const held = proxy.hold('DeleteTask');
-  await remove('Buy milk');
+  await row(page, 'Buy milk').locator('.toggle').focus();
+  await page.keyboard.press('d');
   await held.answered;
   await page.keyboard.press('4');
   await shows(page, ['Buy milk', 'Call mum']);
@@ -67,6 +65,7 @@ test('a purged task vanishes, and a late answer does not bring it back', async (
   proxy.send('updates', [
     { action: 'PURGED', revision: '6', previousRevision: '5', task: { id: 1 } },
     { action: 'PURGED', revision: '7', previousRevision: '6', task: { id: 3 } },
+    { action: 'UPDATED', revision: '8', previousRevision: '7', task: { id: 2, title: 'Read a paper', revision: '8' } },
   ]);
   await shows(page, []);
   await page.evaluate(() => {
@@ -81,7 +80,7 @@ test('a purged task vanishes, and a late answer does not bring it back', async (
   await shows(page, []);
   const again = await openTab(t, page.context(), `${proxy.url}#/deleted`); // the worker has removed them, too
   await shows(again, []);
-  assert.equal(await page.textContent('.announcer'), '');
+  await text(page, '.announcer', 'Someone else changed “\u2068Read a paper\u2069”'); // purges are not announced
 });
 
 test('the history of a task ends with its purge, and an unknown action is announced as a change', async (t) => {

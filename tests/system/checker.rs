@@ -31,6 +31,8 @@ pub enum Violation {
     Again,
     /// An update that is not the log's.
     Altered,
+    /// A `previous_revision` that does not prove that nothing is missing.
+    Previous,
     /// An update that does not concern the filter.
     NotConcerned,
     /// A mark that was not asked for, or where none may be.
@@ -121,6 +123,8 @@ struct Replay<'a> {
     /// Everything up to this revision was sent; `None`: where the stream began is not
     /// known yet.
     place: Option<i64>,
+    /// The last revision that the client received; `None` if it received none.
+    received: Option<i64>,
     /// The tasks of a snapshot that nothing has followed yet.
     snapshot: Option<Vec<Task>>,
     synced: bool,
@@ -132,7 +136,16 @@ impl<'a> Replay<'a> {
     fn new(log: &'a Log, recording: &'a Recording) -> Replay<'a> {
         let filter = recording.request.filter.unwrap();
         let place = recording.request.after_revision;
-        Replay { log, recording, filter, place, snapshot: None, synced: false, is_first: true }
+        Replay {
+            log,
+            recording,
+            filter,
+            place,
+            received: place,
+            snapshot: None,
+            synced: false,
+            is_first: true,
+        }
     }
 
     fn update(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
@@ -163,7 +176,7 @@ impl<'a> Replay<'a> {
                 return broken(Violation::NeedlessReset, request);
             }
         }
-        self.place = None;
+        (self.place, self.received) = (None, None);
         self.snapshot = Some(Vec::new());
         Ok(())
     }
@@ -235,16 +248,14 @@ impl<'a> Replay<'a> {
         if let Some(missing) = self.log.next_concerning(self.filter, place, revision) {
             return broken(Violation::Gap, format!("{missing} before {update:?}"));
         }
-        self.place = Some(revision);
+        (self.place, self.received) = (Some(revision), Some(revision));
         Ok(())
     }
 
     fn change(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
         let revision = update.revision;
-        let alone = TaskUpdate { more: Vec::new(), ..update.clone() };
-        match self.log.change(revision) {
-            Some(change) if *change == alone => {}
-            change => return broken(Violation::Altered, (update, change)),
+        if !self.log.is_change(update) {
+            return broken(Violation::Altered, (update, self.log.change(revision)));
         }
         self.end_of_snapshot(revision - 1)?;
         // A watch from now on begins somewhere after the call.
@@ -258,8 +269,20 @@ impl<'a> Replay<'a> {
         if let Some(missing) = self.log.next_concerning(self.filter, place, revision - 1) {
             return broken(Violation::Gap, format!("{missing} before {revision}"));
         }
-        self.place = Some(revision);
+        self.proves_completeness(update)?;
+        (self.place, self.received) = (Some(revision), Some(revision));
         Ok(())
+    }
+
+    /// The client at a revision accepts the update, and its `previous_revision` is true.
+    fn proves_completeness(&self, update: &TaskUpdate) -> Result<(), Broken> {
+        let (previous, revision) = (update.previous_revision, update.revision);
+        let is_accepted = self.received.is_none_or(|received| previous <= received);
+        let missing = self.log.next_concerning(self.filter, previous, revision - 1);
+        match previous < revision && is_accepted && missing.is_none() {
+            true => Ok(()),
+            false => broken(Violation::Previous, (update, self.received, missing)),
+        }
     }
 
     /// A snapshot shows the list at a revision, and what follows goes on from there.
@@ -286,7 +309,7 @@ impl<'a> Replay<'a> {
             Some((Code::OUT_OF_RANGE, why)) => {
                 let asked = request.after_revision.unwrap_or(place);
                 let is_gone =
-                    asked.max(place) < self.log.compacted && why.contains("is kept after revision");
+                    asked.max(place) < self.log.compacted && why.contains("was compacted");
                 let is_other = !request.list_id.is_empty() && request.list_id != self.log.list_id;
                 let is_refused = self.is_first && (is_other || asked > *called_at);
                 match is_gone || is_refused {

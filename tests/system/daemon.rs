@@ -42,7 +42,12 @@ impl Daemon {
 
     /// With so few files that may be open.
     pub fn with_open_files(data_dir: &Path, open_files: usize, args: &[&str]) -> Daemon {
-        let limited = format!("ulimit -n {open_files}; exec \"$0\" \"$@\"");
+        Daemon::with_limit(data_dir, &format!("-n {open_files}"), args)
+    }
+
+    /// With a limit of `ulimit`.
+    pub fn with_limit(data_dir: &Path, limit: &str, args: &[&str]) -> Daemon {
+        let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_todod"), "--data-dir"]).arg(data_dir);
         command.args(["--listen", "127.0.0.1:0"]).args(args).stdin(Stdio::null());
@@ -234,7 +239,7 @@ fn a_port_in_use_an_unusable_directory_and_a_broken_database_say_what_to_do() {
     let text = "no database, but somebody's notes\n".repeat(100);
     std::fs::write(&database, &text).unwrap();
     let said = refused(dir.path(), &ANY_PORT);
-    assert!(said.contains("is no todo database: move it away"), "{said}");
+    assert!(said.contains("is not a todo database: move it away"), "{said}");
     assert_eq!(std::fs::read_to_string(&database).unwrap(), text);
 }
 

@@ -62,6 +62,9 @@ fn open_all(daemon: &Daemon, much_room: bool) -> Vec<TcpStream> {
     peers
 }
 
+/// What the full connections hold at least: a message of the transport's size each.
+const HELD_KIB_MIN: u64 = 64 * PEERS as u64;
+
 /// Opens watches, calls `then` with each connection, and waits until the server has freed
 /// everything that they used.
 fn are_noticed(daemon: &Daemon, much_room: bool, then: impl Fn(&TcpStream) + Sync) {
@@ -106,7 +109,9 @@ fn full_connections_free_their_memory() {
     };
     // The first growth includes the encoded tasks, which stay for later watches.
     let (first, second) = (growth_kib(), growth_kib());
-    assert!(second <= first / 2, "it grew by {first} KiB, then by {second}");
+    // Memory that was free before the first ones hides their growth.
+    let most = (first / 2).max(HELD_KIB_MIN / 2);
+    assert!(second <= most, "it grew by {first} KiB, then by {second}");
 }
 
 /// By default the core closes the connection at the fourth ping, with "too many pings".

@@ -6,90 +6,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
+use crossbeam_channel::{never, unbounded};
 use todo::client::{Client, Code, Edit};
-use todo::model::{Remembered, RequestId, Revision};
 use todo::state::Limits;
-use todo::store::{
-    Batch, CommitError, CompactionDue, History, Loaded, MemoryStore, SqliteStore, Store, StoreError,
-};
+use todo::store::{SqliteStore, StoreError, StoreErrorKind};
 use todo::wire::methods;
 use todo::wire::proto::*;
 
+use crate::change_log::list_changes;
 use crate::daemon::{self, Daemon};
-use crate::harness::{self, Calls, TestServer, end_of, next_update, receive, refusal, watch};
-
-/// A store that asks before each commit what is to become of it.
-struct Scripted<F> {
-    inner: MemoryStore,
-    before: F,
-}
-
-impl<F: FnMut(&Batch) -> Result<(), CommitError> + Send> Store for Scripted<F> {
-    fn load(&mut self) -> Result<Loaded, StoreError> {
-        self.inner.load()
-    }
-
-    fn find_request(&mut self, id: &RequestId) -> Result<Option<Remembered>, StoreError> {
-        self.inner.find_request(id)
-    }
-
-    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        (self.before)(batch)?;
-        self.inner.commit(batch)
-    }
-
-    fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
-        self.inner.history()
-    }
-
-    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
-        self.inner.compact(due)
-    }
-
-    fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-fn scripted<F>(before: F) -> Box<dyn Store>
-where
-    F: FnMut(&Batch) -> Result<(), CommitError> + Send + 'static,
-{
-    Box::new(Scripted { inner: MemoryStore::new("scripted"), before })
-}
-
-/// Holds the first commit until it is opened.
-pub struct Gate {
-    entered: Receiver<()>,
-    open: Sender<()>,
-}
-
-impl Gate {
-    /// Waits until a commit is held.
-    pub fn entered(&self) {
-        receive(&self.entered, "a commit");
-    }
-
-    pub fn open(&self) {
-        self.open.send(()).unwrap();
-    }
-}
-
-pub fn gated() -> (Box<dyn Store>, Gate) {
-    let (say_entered, entered) = unbounded();
-    let (open, opened) = bounded(1);
-    let mut held = false;
-    let store = scripted(move |_| {
-        if !held {
-            held = true;
-            say_entered.send(()).unwrap();
-            receive(&opened, "the gate's opening");
-        }
-        Ok(())
-    });
-    (store, Gate { entered, open })
-}
+use crate::harness::{self, Calls, TestServer, end_of, next_update, refusal, watch};
+use crate::test_store::{gated, scripted, take};
 
 /// A kill cannot show an acknowledgement that came before its sync: the kernel keeps
 /// what was written. So this store counts what is synced, slowly, and whatever a
@@ -101,9 +28,9 @@ fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
     let server = TestServer::with(
         scripted(move |batch| {
             // The sync takes its time: an answer that did not wait for it would arrive.
-            let _ = never::<()>().recv_timeout(Duration::from_millis(3));
+            take(Duration::from_millis(3));
             if let Some(newest) = batch.changes.last() {
-                counter.store(newest.revision(), Ordering::SeqCst);
+                counter.store(newest.change.revision, Ordering::SeqCst);
             }
             Ok(())
         }),
@@ -136,8 +63,8 @@ fn no_reply_and_no_update_leaves_before_the_sync_that_covers_it() {
 }
 
 #[test]
-fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
-    let (store, gate) = gated();
+fn a_commit_that_is_held_delays_its_reply_and_update_but_no_read() {
+    let (store, gate) = gated(1);
     let server = TestServer::with(store, Limits::default());
     let client = server.client();
     let (live, _) = watch(&client, Filter::ANY);
@@ -145,10 +72,16 @@ fn a_commit_that_is_held_holds_up_reply_and_update_and_nothing_is_seen_of_it() {
         let add = scope.spawn(|| client.add("held").unwrap());
         gate.entered();
         // An answer or an update that did not wait for the commit would arrive by now.
-        let _ = never::<()>().recv_timeout(Duration::from_millis(100));
+        take(Duration::from_millis(100));
         assert!(!add.is_finished() && live.events().is_empty());
+        // Reads see the list before it, and are answered while it is held.
+        assert_eq!(refusal(client.get(1)).0, Code::NotFound);
+        assert_eq!((client.titles(), client.revision()), (Vec::new(), 0));
+        let (changes, last) = list_changes(&client, &ListChangesRequest::new()).unwrap();
+        assert_eq!((changes.len(), last.revision), (0, 0));
         gate.open();
         assert_eq!(add.join().unwrap().revision, 1);
+        assert_eq!((client.get(1).unwrap().revision, client.revision()), (1, 1));
     });
     assert_eq!(next_update(&live).revision, 1);
 }
@@ -163,7 +96,7 @@ fn a_full_disk_rejects_the_turn_and_the_server_goes_on() {
             0 => Ok(()),
             _ => {
                 refusals.fetch_add(1, Ordering::SeqCst);
-                Err(CommitError::NoSpace("as if".to_owned()))
+                Err(StoreError::new(StoreErrorKind::NoSpace, "as if"))
             }
         }),
         Limits::default(),
@@ -196,7 +129,7 @@ fn a_database_that_another_program_locks_rejects_the_turn_and_the_server_goes_on
     let bread = AddTaskRequest { title: "bread".to_owned(), ..Default::default() };
     let (code, message) = refusal(client.call(&methods::ADD_TASK, &bread));
     assert_eq!(code, Code::Unavailable);
-    assert!(message.contains("locked by another program"), "{message}");
+    assert!(message.contains("another program has locked"), "{message}");
     assert_eq!((client.titles(), client.revision()), (vec!["milk".to_owned()], 1));
     shell.execute_batch("ROLLBACK").unwrap();
     assert_eq!(client.add("bread").unwrap().revision, 2);
@@ -206,14 +139,17 @@ fn a_database_that_another_program_locks_rejects_the_turn_and_the_server_goes_on
 #[test]
 fn a_commit_with_an_unknown_outcome_acknowledges_nothing_and_stops_the_server() {
     let server = TestServer::with(
-        scripted(|batch| match batch.changes.iter().any(|c| c.task.title.as_str() == "fatal") {
-            true => Err(CommitError::Unknown("the sync failed".to_owned())),
-            false => Ok(()),
+        scripted(|batch| {
+            let tasks = batch.changes.iter().filter_map(|recorded| recorded.change.after.as_ref());
+            match tasks.into_iter().any(|task| task.title.as_str() == "fatal") {
+                true => Err(StoreError::new(StoreErrorKind::Failed, "the sync failed")),
+                false => Ok(()),
+            }
         }),
         Limits::default(),
     );
     // A client that gives up at once: the server does not come back.
-    let client = Client::new(&server.address, Duration::from_secs(2)).unwrap();
+    let client = Client::new(&server.address, Duration::from_secs(5)).unwrap();
     client.add("milk").unwrap();
     let (live, _) = watch(&client, Filter::ANY);
     let refused = client.add_with("fatal", "r").unwrap_err();

@@ -101,7 +101,9 @@ impl<'a> Follower<'a> {
         assert!(Instant::now() < self.deadline, "{:?} got no further", self.habits);
         let called_at = self.world.newest();
         let restarts = self.world.restarts.load(Ordering::SeqCst);
-        let client = raw_in(&self.world.env, &self.world.address, narrow);
+        let servers = &self.world.servers;
+        let server = &servers[self.dice.below(servers.len() as u64) as usize];
+        let client = raw_in(&self.world.env, server, narrow);
         let stream = Stream::open_lazy(&client, &self.request);
         let mut recording =
             Recording { request: self.request.clone(), called_at, ..Default::default() };

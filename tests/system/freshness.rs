@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use todo::client::Client;
+use todo::client::{Client, Edit};
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
 use todo::wire::methods;
@@ -31,11 +31,8 @@ fn ask_at_each_update(world: &World, filter: Filter) {
         assert!(page.revision >= update.revision, "GetTasks at {} after {update}", page.revision);
         all_is_fresh(&client.page(filter, 0, "").unwrap(), filter, &update);
         let changes = change(&client, update.revision);
-        assert_eq!(
-            changes.changes.as_slice(),
-            std::slice::from_ref(&update),
-            "ListChanges after it"
-        );
+        let listed = TaskUpdate { previous_revision: 0, ..update.clone() };
+        assert_eq!(changes.changes, [listed], "ListChanges after it");
         assert!(changes.revision >= update.revision);
         let then = GetTasksRequest {
             at_revision: Some(update.revision),
@@ -81,6 +78,33 @@ fn no_answer_is_older_than_an_update_that_came_before_it() {
             }
             write_at_once(world, 1_500);
             world.finish();
+        });
+    }
+}
+
+/// Read-your-writes: an acknowledged change is in every answer to a later request.
+#[test]
+fn a_client_reads_what_it_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let on_disk: Box<dyn Store> = Box::new(SqliteStore::open(dir.path()).unwrap());
+    for store in [in_memory(), on_disk] {
+        let server = TestServer::with(store, Limits::default());
+        let address = &server.address;
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let client = harness::client(address);
+                    for _ in 0..50 {
+                        let id = client.add("task").unwrap().id;
+                        let task = client.edit(id, Edit::Complete).unwrap();
+                        assert_eq!(client.get(id).unwrap(), task);
+                        let all = client.page(Filter::ANY, 0, "").unwrap();
+                        assert!(all.revision >= task.revision && all.tasks.contains(&task));
+                        let changes = change(&client, task.revision).changes;
+                        assert_eq!(*changes[0].task, task);
+                    }
+                });
+            }
         });
     }
 }

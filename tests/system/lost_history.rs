@@ -5,7 +5,7 @@ use std::thread;
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
-use todo::limits::{RECENT_CHANGES_MAX, SNAPSHOT_VERSIONS_MAX};
+use todo::limits::{CHANGE_LOG_CHANGES_MAX, PINNED_SNAPSHOTS_MAX};
 use todo::state::{Limits, Retention};
 use todo::store::{SqliteStore, Store};
 use todo::wire::methods::LIST_CHANGES;
@@ -44,7 +44,7 @@ fn laggards() -> Vec<Habits> {
 
 /// Adds more tasks than there are changes in memory. Returns how many.
 fn more_than_memory(server: &TestServer) -> usize {
-    let tasks = RECENT_CHANGES_MAX + 5_000;
+    let tasks = CHANGE_LOG_CHANGES_MAX + 5_000;
     // So long that the transport's window fills.
     add_many(&server.address, tasks, &"x".repeat(200));
     tasks
@@ -57,7 +57,7 @@ pub fn compacted(client: &Client) -> i64 {
 
 fn compaction_overtakes_watchers(store: Box<dyn Store>) {
     let server = TestServer::with(store, short_history(400));
-    let world = &World::with_log_keeper(&server.address, 300);
+    let world = &World::with_log_keeper(&server.address, 300).with_purges();
     let watchers = &laggards();
     let (answers, goal, recorded, log) = thread::scope(|scope| {
         let log = scope.spawn(|| LogKeeper::new(world).keep());
@@ -102,7 +102,7 @@ fn slow_snapshots_do_not_keep_others_from_recovering() {
     let request =
         WatchTasksRequest { snapshot: true, filter: Filter::ANY.into(), ..Default::default() };
     let open = || Stream::open_lazy(&raw_in(&env, &server.address, narrow), &request);
-    let slow: Vec<_> = (1..=SNAPSHOT_VERSIONS_MAX as i32)
+    let slow: Vec<_> = (1..=PINNED_SNAPSHOTS_MAX as i32)
         .map(|id| {
             let stream = open();
             assert_eq!(stream.update().action, "RESET");
@@ -136,7 +136,7 @@ fn out_of_range_names_the_oldest_revision_that_is_left() {
     for asked in [0, 899] {
         let (code, why) = watch(asked).end();
         assert_eq!(code, RpcStatusCode::OUT_OF_RANGE);
-        assert!(why.contains("is kept after revision 900 only"), "{why}");
+        assert!(why.contains("history up to revision 900 was compacted"), "{why}");
     }
 }
 
@@ -169,9 +169,10 @@ fn a_watcher_that_slept_too_long(store: Box<dyn Store>) {
     let received: Vec<_> = received.map(|update| update.revision).collect();
     let last = received.len() as i64;
     assert_eq!(received, (1..=last).collect::<Vec<_>>());
-    let said = end.message().split_once("is kept after revision ").unwrap().1;
-    let (from, rest) = said.split_once(" only, ").unwrap();
-    assert!(rest.starts_with(&format!("not after {last}:")), "{end:?}: it got {last}");
+    let said = end.message().split_once("history up to revision ").unwrap().1;
+    let (from, rest) = said.split_once(" was compacted, ").unwrap();
+    let asked = format!("but was requested from revision {last}:");
+    assert!(rest.starts_with(&asked), "{end:?}: it got {last}");
     // As it was when the watcher came to it.
     let from: i64 = from.parse().unwrap();
     assert!((last + 1..=compacted(&client)).contains(&from), "{end:?}");

@@ -24,7 +24,7 @@ fn watches_leave_open_files_for_other_calls() {
     for watch in &refused {
         let (code, why) = watch.end();
         assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED);
-        assert!(why.contains("the server has its 50 watches"), "{why}");
+        assert!(why.contains("the server is at its limit of 50 watches"), "{why}");
     }
     // The refused clients are still connected.
     let others: Vec<_> = (0..10).map(|_| client(&daemon.address)).collect();

@@ -63,7 +63,7 @@ fn the_list_as_it_was_is_the_replayed_list_at_every_revision_and_for_every_filte
         let to_come = list_at(&client, log.newest() + 1, Filter::ANY, 0);
         let (code, why) = refusal(to_come);
         assert_eq!(code, Code::OutOfRange);
-        assert!(why.contains("yet to come"), "{why}");
+        assert!(why.contains("is in the future"), "{why}");
     });
 }
 
@@ -100,7 +100,10 @@ fn the_list_as_it_was_stays_what_it_was_until_it_is_refused() {
         );
         let (code, why) = refusal(list_at(&client, compacted - 1, Filter::ANY, 9));
         assert_eq!(code, Code::OutOfRange);
-        assert!(why.contains(&format!("is kept after revision {compacted} only")), "{why}");
+        assert!(
+            why.contains(&format!("history up to revision {compacted} was compacted")),
+            "{why}"
+        );
     });
 }
 
@@ -182,12 +185,12 @@ fn changes_that_cannot_be_listed_are_refused() {
         (
             ListChangesRequest { after_revision: Some(201), ..first.clone() },
             Code::OutOfRange,
-            "yet to come",
+            "is in the future",
         ),
         (
             ListChangesRequest { task_id: Some(3), after_revision: Some(0), ..first.clone() },
             Code::OutOfRange,
-            "is kept after revision 190 only",
+            "history up to revision 190 was compacted",
         ),
         (
             ListChangesRequest { after_revision: Some(-1), ..first.clone() },

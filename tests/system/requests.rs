@@ -85,7 +85,7 @@ fn repeats_in_flight_together_change_the_list_once() {
 
 #[test]
 fn a_call_that_waited_past_its_deadline_is_not_executed() {
-    let (store, gate) = crate::durability::gated();
+    let (store, gate) = crate::test_store::gated(1);
     let server = TestServer::with(store, Limits::default());
     let client = server.client();
     std::thread::scope(|scope| {

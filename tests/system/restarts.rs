@@ -48,7 +48,7 @@ fn nothing_is_lost_over_restarts(dir: &Path, options: &[&str]) {
     let address = format!("unix:{}", dir.join("s").display());
     let mut args = vec!["--listen", &address];
     args.extend(options);
-    let world = &World::with_log_keeper(&address, 200);
+    let world = &World::with_log_keeper(&address, 200).with_purges();
     let watchers = &watchers();
     // Some of the changes are not answered, or change nothing.
     let changes = 3 * (LIVES * LIFE) as usize;

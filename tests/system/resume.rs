@@ -2,7 +2,7 @@
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
-use todo::limits::RECENT_CHANGES_MAX;
+use todo::limits::CHANGE_LOG_CHANGES_MAX;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
 use todo::wire::proto::*;
@@ -92,8 +92,8 @@ fn a_revision_that_cannot_be_resumed_from_is_out_of_range_or_falls_back() {
     on_each_store(|server| {
         let other_list = WatchTasksRequest { list_id: "other".to_owned(), ..after(3) };
         for (request, why) in [
-            (after(7), "revision 7 is yet to come, the list is at 6"),
-            (other_list, "after_revision is of list other"),
+            (after(7), "revision 7 is in the future: the list is at revision 6"),
+            (other_list, "after_revision belongs to list other"),
         ] {
             let (code, message) = watch(server, &request).end();
             assert_eq!(code, RpcStatusCode::OUT_OF_RANGE);
@@ -167,7 +167,7 @@ fn progress_tells_up_to_where_everything_was_sent() {
 #[test]
 fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     const CHANGES: usize = 30_000;
-    const { assert!(CHANGES > RECENT_CHANGES_MAX) };
+    const { assert!(CHANGES > CHANGE_LOG_CHANGES_MAX) };
     let limits = Limits { change_log_changes: 8, ..Limits::default() };
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), limits);

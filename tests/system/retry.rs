@@ -104,5 +104,5 @@ fn todo_works_against_the_seeds_server() {
     assert_eq!(todo(&["done", "9"]), (3, "todo: 9: Task not found\n".to_owned()));
     let (code, said) = todo(&["reopen", "1"]);
     assert_eq!((code, said.lines().count()), (1, 1), "one sentence: {said}");
-    assert!(said.contains("does not offer ReopenTask"), "{said}");
+    assert!(said.contains("does not have ReopenTask"), "{said}");
 }

@@ -1,7 +1,7 @@
 //! Snapshot and stream meet without gap or duplicate, however long the snapshot takes.
 
 use todo::client::Edit;
-use todo::limits::SNAPSHOT_VERSIONS_MAX;
+use todo::limits::PINNED_SNAPSHOTS_MAX;
 use todo::wire::proto::*;
 
 use crate::abuse::narrow;
@@ -22,7 +22,7 @@ fn more_slow_snapshots_than_old_lists_all_meet_their_streams() {
     add_many(&server.address, 1_000, &"x".repeat(500));
     let env = environment();
     let mut slow = Vec::new();
-    let large = std::iter::repeat_n(Filter::ANY, SNAPSHOT_VERSIONS_MAX);
+    let large = std::iter::repeat_n(Filter::ANY, PINNED_SNAPSHOTS_MAX);
     for (id, filter) in (1..).zip(large.chain(FILTERS).chain(FILTERS)) {
         let request =
             WatchTasksRequest { snapshot: true, filter: filter.into(), ..Default::default() };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use grpcio::Environment;
 use todo::client::{Client, Code, Edit};
+use todo::wire::methods;
 use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
@@ -18,6 +19,8 @@ pub const FILTERS: [Filter; 5] =
 /// A list that several write to while others watch it.
 pub struct World {
     pub address: String,
+    /// The servers that watchers call, one or another: several, if they share a log.
+    pub servers: Vec<String>,
     /// The poll thread of the watchers.
     pub env: Arc<Environment>,
     /// The newest revision that somebody was told of.
@@ -38,6 +41,9 @@ pub struct World {
     rests: AtomicBool,
     /// Watchers read up to here; `i64::MAX` until the writers are done.
     goal: AtomicI64,
+    /// Whether tasks are purged, too. Only with a [`LogKeeper`]: what it has not read yet
+    /// would lose its content.
+    purges: bool,
 }
 
 /// A small generator of numbers that are the same in each run: xorshift.
@@ -60,6 +66,7 @@ impl World {
     pub fn new(address: &str) -> World {
         World {
             address: address.to_owned(),
+            servers: vec![address.to_owned()],
             env: environment(),
             newest: AtomicI64::new(0),
             newest_task: AtomicI32::new(0),
@@ -71,7 +78,13 @@ impl World {
             restarts: AtomicI64::new(0),
             rests: AtomicBool::new(false),
             goal: AtomicI64::new(i64::MAX),
+            purges: false,
         }
+    }
+
+    /// Some of its deleted tasks are purged.
+    pub fn with_purges(self) -> World {
+        World { purges: true, ..self }
     }
 
     /// A list whose older changes are forgotten while it is written to.
@@ -94,6 +107,11 @@ impl World {
 
     pub fn newest(&self) -> i64 {
         self.newest.load(Ordering::SeqCst)
+    }
+
+    /// A change with this revision was acknowledged.
+    pub fn newest_is(&self, revision: i64) {
+        self.newest.fetch_max(revision, Ordering::SeqCst);
     }
 
     pub fn tell_progress(&self) {
@@ -121,16 +139,18 @@ impl World {
             });
             match self.change(&client, &mut dice) {
                 Ok(task) => {
-                    self.newest.fetch_max(task.revision, Ordering::SeqCst);
+                    self.newest_is(task.revision);
                     self.newest_task.fetch_max(task.id, Ordering::SeqCst);
                     answers.push(task);
                 }
                 Err(Code::FailedPrecondition) => {}
+                // Another writer has changed or purged the task.
+                Err(Code::NotFound | Code::Aborted) if self.purges => {}
                 // Its outcome is not known.
                 Err(Code::Unavailable) => {
                     until("the server is back", || {
                         client = harness::client(&self.address);
-                        client.get(1).is_ok()
+                        client.page(Filter::ANY, 1, "").is_ok()
                     });
                 }
                 Err(code) => panic!("{code:?}"),
@@ -146,6 +166,9 @@ impl World {
             return client.add(&long_title(dice)).map_err(|e| e.code);
         }
         let id = 1 + dice.below(tasks as u64) as i32;
+        if self.purges && dice.below(10) == 0 {
+            return self.purge(client, id);
+        }
         let edit = match what {
             0..=2 => Edit::Complete,
             3..=4 => Edit::Reopen,
@@ -154,6 +177,17 @@ impl World {
             _ => Edit::Retitle(long_title(dice)),
         };
         client.edit(id, edit).map_err(|e| e.code)
+    }
+
+    /// Purges the task if it is deleted, and if every change of it is in the log.
+    fn purge(&self, client: &Client, task_id: i32) -> Result<Task, Code> {
+        let task = client.get(task_id).map_err(|e| e.code)?;
+        if !task.deleted || task.revision > self.logged.load(Ordering::SeqCst) {
+            return Err(Code::FailedPrecondition);
+        }
+        let expected_revision = Some(task.revision);
+        let request = PurgeTaskRequest { task_id, expected_revision, ..Default::default() };
+        Ok(client.make(&methods::PURGE_TASK, &request).map_err(|e| e.code)?.task.unwrap())
     }
 
     /// Tells the watchers how far to read.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use todo::web::Limits;
 
 use crate::app::App;
+use crate::controlled_server::{ControlledServer, task};
 use crate::daemon::Daemon;
 use crate::harness::{client, until};
 use crate::http::{Events, post, revision_of};
-use crate::told_server::{ToldServer, task};
 
 #[test]
 fn kill_9_loses_nothing_and_the_stream_stays_open() {
@@ -104,7 +104,7 @@ fn another_list_at_the_same_address_starts_with_a_snapshot() {
 /// browser, and it would be lost silently.
 #[test]
 fn an_update_without_json_form_ends_the_stream_before_it() {
-    let server = ToldServer::start();
+    let server = ControlledServer::start();
     let app = App::serving(&server.address, Limits::default());
     let mut events = Events::open(app.address, "any");
     let mut watch = server.watch();
@@ -142,5 +142,5 @@ fn a_silent_server_counts_as_unreachable() {
     let app = App::serving(&silent(), limits);
     let mut events = Events::open(app.address, "any");
     let why = events.expect("offline").data["message"].as_str().unwrap().to_owned();
-    assert!(why.contains("said nothing for 300ms") || why.contains("cannot reach"), "{why}");
+    assert!(why.contains("nothing for 300ms") || why.contains("cannot reach"), "{why}");
 }

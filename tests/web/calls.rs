@@ -3,9 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
-use todo::wire::methods;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
 
 use crate::app::{self, App};
 use crate::harness::{Calls, TestServer};
@@ -93,10 +93,21 @@ fn every_method_over_json() {
                     "action": "ADDED",
                     "revision": "1",
                     "requestId": "r1",
+                    "batchRevision": "1",
                 }],
                 "revision": "6",
                 "listId": "test-list",
             }),
+        ),
+        (
+            "DeleteTask",
+            json!({ "taskId": 1 }),
+            json!({ "task": milk(json!({ "revision": "7", "title": "Buy oat milk", "deleted": true })) }),
+        ),
+        (
+            "PurgeTask",
+            json!({ "taskId": 1, "expectedRevision": 7.0, "requestId": null }),
+            json!({ "task": { "id": 1, "revision": "8" } }),
         ),
     ];
     for (method, request, expected) in &calls {
@@ -201,7 +212,7 @@ fn other_content_types_are_refused() {
     let json = ("Content-Type", "application/json");
     assert_eq!(refused(&[json, ("Content-Encoding", "gzip")]).error().0, 415);
     assert_eq!(refused(&[json, ("Connect-Protocol-Version", "2")]).error().0, 400);
-    assert_eq!(server.client().position().unwrap().unwrap().revision, 0, "nothing was done");
+    assert_eq!(server.client().position().unwrap().unwrap().revision, 0, "nothing was changed");
     for content_type in ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
         assert_eq!(refused(&[("Content-Type", content_type)]).status, 200, "{content_type}");
     }

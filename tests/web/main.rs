@@ -12,14 +12,14 @@ mod daemon;
 mod events;
 mod files;
 
+#[allow(dead_code)] // the CLI's tests use the rest of it
+#[path = "../cli/controlled_server.rs"]
+mod controlled_server;
 #[allow(dead_code)] // the system tests use the rest of it
 #[path = "../system/harness.rs"]
 mod harness;
 mod http;
 mod limits;
 mod program;
-#[allow(dead_code)] // the CLI's tests use the rest of it
-#[path = "../cli/told_server.rs"]
-mod told_server;
 
 use harness::DEADLINE;

@@ -25,6 +25,7 @@ fn past_tense(edit: &Edit) -> &'static str {
         Edit::Reopen => "reopened",
         Edit::Delete => "deleted",
         Edit::Restore => "restored",
+        Edit::Purge => "purged",
         Edit::Retitle(_) => "changed",
     }
 }

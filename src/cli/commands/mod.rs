@@ -41,6 +41,7 @@ pub(crate) fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Ex
         }
         Command::Rm(tasks) => edit::each(&tasks.ids, &Edit::Delete, session),
         Command::Restore(tasks) => edit::each(&tasks.ids, &Edit::Restore, session),
+        Command::Purge(tasks) => edit::each(&tasks.ids, &Edit::Purge, session),
         Command::Watch(args) => watch::run(args, session),
         Command::Wait(args) => wait::run(args, session),
         Command::History(args) => history::run(args, session),

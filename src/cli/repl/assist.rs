@@ -300,7 +300,7 @@ mod tests {
         })
         .collect();
         expect![[r#"
-            "" at 0: add. list. show. done. reopen. edit. rm. restore. watch. wait. history. web. completions. help. exit. quit.
+            "" at 0: add. list. show. done. reopen. edit. rm. restore. purge. watch. wait. history. web. completions. help. exit. quit.
             "re" at 0: reopen. restore.
             "x" at 0:
             "help r" at 5: reopen. rm. restore.

@@ -117,6 +117,7 @@ mod tests {
               edit ID TITLE...                          Change a task's title
               rm ID...                                  Delete tasks; `restore` undoes it
               restore ID...                             Restore deleted tasks
+              purge ID...                               Remove deleted tasks for good
               watch [OPTIONS]                           Print changes as they happen
               wait ID [OPTIONS]                         Wait until a task is completed, deleted or changed
               history [ID] [--from REV] [--to REV]      Print past changes of one task or of all tasks

@@ -80,29 +80,37 @@ pub(crate) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Adds a task, if the filter matches it. Returns `false` if the page is full.
-    pub(crate) fn push_task(&mut self, task: &Task) -> Result<bool, CallError> {
-        if !self.query.filter.matches(task) {
-            return Ok(true);
+    /// Takes the memory for an answer without a page size: at most [`LISTING_BYTES_MAX`], and
+    /// only if the system has it.
+    pub(crate) fn reserve(&mut self, list: &TaskList, after: TaskId) -> Result<(), CallError> {
+        if self.query.tasks_max.is_some() {
+            return Ok(());
         }
-        self.push(task.id, &task_cache::field(task))
+        let tasks = list.after(after).filter(|task| self.query.filter.matches(task));
+        let bytes: usize = tasks.map(|task| task.weight()).sum();
+        if bytes > LISTING_BYTES_MAX {
+            return Err(CallError::ListingTooLarge);
+        }
+        self.bytes.try_reserve_exact(bytes).map_err(|_| CallError::ListingsPending)
+    }
+
+    /// Adds a task, if the filter matches it. Returns `false` if the page is full.
+    pub(crate) fn push_task(&mut self, task: &Task) -> bool {
+        !self.query.filter.matches(task) || self.push(task.id, &task_cache::field(task))
     }
 
     /// Adds a task that is encoded already and that the filter matches.
-    pub(super) fn push(&mut self, id: TaskId, field: &[u8]) -> Result<bool, CallError> {
+    pub(super) fn push(&mut self, id: TaskId, field: &[u8]) -> bool {
         let bytes = self.bytes.len() + field.len();
         // A page holds at least one task, whatever its size: the next page starts after it.
         let is_full = |max| self.tasks == max || (bytes > PAGE_BYTES_MAX && self.tasks > 0);
         if self.query.tasks_max.is_some_and(is_full) {
-            return Ok(false);
-        }
-        if bytes > LISTING_BYTES_MAX {
-            return Err(CallError::ListingTooLarge);
+            return false;
         }
         self.bytes.extend_from_slice(field);
         self.tasks += 1;
         self.last = id;
-        Ok(true)
+        true
     }
 
     /// Tasks up to this id were considered: the next page starts after it.
@@ -297,7 +305,7 @@ mod tests {
             while last < 25 {
                 let mut page = query.page();
                 for id in last + 1..=25 {
-                    if !page.push(id, &vec![0; bytes]).unwrap() {
+                    if !page.push(id, &vec![0; bytes]) {
                         break;
                     }
                     seen.push(id);

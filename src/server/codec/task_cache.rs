@@ -48,11 +48,12 @@ impl TaskEncodingCache {
             return Ok(answer);
         }
         let mut page = query.page();
+        page.reserve(list, after)?;
         let mut more = false;
         'chunks: for index in after / CHUNK..=list.head().last_id / CHUNK {
             let chunk = self.chunk(list, filter, index);
             for (id, task) in chunk.tasks().filter(|(id, _)| *id > after) {
-                if !page.push(id, task)? {
+                if !page.push(id, task) {
                     more = true;
                     break 'chunks;
                 }

@@ -28,6 +28,8 @@ pub(crate) struct UpdateBatch {
     previous: Revision,
     /// The bytes at the end of the first update that say so.
     previous_bytes: usize,
+    /// The revision of the last update; `previous`, if there is none.
+    last: Revision,
     /// The messages of several updates, made on demand.
     packed: [OnceLock<Vec<Encoded>>; PACKINGS],
     weight: Option<Weight>,
@@ -79,21 +81,27 @@ impl EncodedUpdates for UpdateBatch {
             updates.push(with_end(change_update(recorded), &end));
             before = recorded.change.revision;
         }
-        UpdateBatch::new(updates, previous, previous_bytes)
+        UpdateBatch::new(updates, previous, previous_bytes, before)
     }
 
     fn concat(parts: &[Arc<UpdateBatch>]) -> UpdateBatch {
         let updates = parts.iter().flat_map(|part| part.updates.iter().cloned()).collect();
         let (previous, previous_bytes) =
             parts.first().map_or((0, 0), |first| (first.previous, first.previous_bytes));
-        UpdateBatch::new(updates, previous, previous_bytes)
+        let last = parts.last().map_or(previous, |part| part.last);
+        UpdateBatch::new(updates, previous, previous_bytes, last)
     }
 }
 
 impl UpdateBatch {
-    fn new(updates: Vec<Encoded>, previous: Revision, previous_bytes: usize) -> UpdateBatch {
+    fn new(
+        updates: Vec<Encoded>,
+        previous: Revision,
+        previous_bytes: usize,
+        last: Revision,
+    ) -> UpdateBatch {
         let packed = array::from_fn(|_| OnceLock::new());
-        UpdateBatch { updates, previous, previous_bytes, packed, weight: None }
+        UpdateBatch { updates, previous, previous_bytes, last, packed, weight: None }
     }
 
     /// The tasks of a snapshot.
@@ -102,7 +110,7 @@ impl UpdateBatch {
             let action = TaskUpdate { action: "SNAPSHOT".to_owned(), ..Default::default() };
             with_end(task_field(&record::encode(task)), Encoded::new(&action).as_bytes())
         });
-        UpdateBatch::new(updates.collect(), 0, 0)
+        UpdateBatch::new(updates.collect(), 0, 0, 0)
     }
 
     /// The same updates for a client at this revision, if it cannot accept the first one
@@ -117,7 +125,7 @@ impl UpdateBatch {
         let end = previous_field(revision);
         let mut updates = vec![with_end(body, &end)];
         updates.extend_from_slice(rest);
-        Arc::new(UpdateBatch::new(updates, revision, end.len()))
+        Arc::new(UpdateBatch::new(updates, revision, end.len(), self.last))
     }
 
     /// Counts its bytes, and those of its messages, into a total until it is dropped.
@@ -126,6 +134,11 @@ impl UpdateBatch {
         total.fetch_add(bytes, Ordering::Relaxed);
         self.weight = Some(Weight { bytes, total });
         self
+    }
+
+    /// The revision of a client that received all of it.
+    pub(crate) fn last(&self) -> Revision {
+        self.last
     }
 
     pub(crate) fn is_empty(&self) -> bool {

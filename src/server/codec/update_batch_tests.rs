@@ -96,7 +96,9 @@ fn batches_join_in_order() {
     let joined = Arc::new(UpdateBatch::concat(&parts));
     let single: Vec<_> = parts.iter().flat_map(|part| messages(part, 0)).collect();
     assert_eq!(messages(&joined, 0), single);
-    assert_eq!(messages(&joined.for_client_at(1), 0)[0].previous_revision, 1);
+    assert_eq!((parts[0].last(), joined.last()), (3, 4), "where the client is then");
+    let for_client = joined.for_client_at(1);
+    assert_eq!((messages(&for_client, 0)[0].previous_revision, for_client.last()), (1, 4));
 }
 
 #[test]

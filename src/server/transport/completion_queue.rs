@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -34,36 +34,6 @@ pub(crate) struct CompletionQueue {
     completed: Sender<Finishing>,
     run_queue: RunQueue,
     shared: Arc<Shared>,
-    waker: Arc<PumpWaker>,
-}
-
-/// Wakes the pump on behalf of a call that another thread has completed.
-struct PumpWaker {
-    pump: Arc<AtomicWaker>,
-    /// Whether it woke the pump, which may not have had the call yet.
-    has_woken: AtomicBool,
-}
-
-impl Wake for PumpWaker {
-    fn wake(self: Arc<Self>) {
-        self.has_woken.swap(true, Ordering::AcqRel);
-        self.pump.wake();
-    }
-}
-
-impl PumpWaker {
-    /// Polls a call here. If it is pending, hands it over to the pump.
-    fn poll<F: Future + Unpin>(self: &Arc<Self>, mut call: F, hand_over: impl FnOnce(F)) {
-        let waker = Waker::from(self.clone());
-        if Pin::new(&mut call).poll(&mut Context::from_waker(&waker)).is_ready() {
-            return;
-        }
-        hand_over(call);
-        // If the call is over by now, the pump was woken before it had the call.
-        if self.has_woken.swap(false, Ordering::AcqRel) {
-            self.pump.wake();
-        }
-    }
 }
 
 #[derive(Default)]
@@ -142,9 +112,7 @@ impl CompletionQueue {
             finishing: FuturesUnordered::new(),
             shared: shared.clone(),
         };
-        let has_woken = AtomicBool::new(false);
-        let waker = Arc::new(PumpWaker { pump: shared.pump.clone(), has_woken });
-        Ok((CompletionQueue { calls, queue, completed, run_queue, shared, waker }, pump, pacer))
+        Ok((CompletionQueue { calls, queue, completed, run_queue, shared }, pump, pacer))
     }
 
     /// Completes the call, on the poll thread.
@@ -183,21 +151,14 @@ impl CompletionQueue {
         &self.run_queue
     }
 
-    /// Wakes the pump: once for everything that was pushed before. A single call is completed
-    /// here, so its client has the answer before the poll thread is awake. What is left of it
-    /// wakes the pump on the poll thread, where that costs little.
+    /// Wakes the pump: once for everything that was pushed before.
+    ///
+    /// Completing a single call here instead would save the wake, but then two threads work on
+    /// one connection. Measured for calls one after another: the median is 165 µs instead of
+    /// 137 µs, and the server's CPU time 80 µs instead of 60 µs. With all threads on one core
+    /// the median is 147 µs instead of 165 µs, and the CPU time still higher.
     pub(crate) fn flush(&self) {
-        let alone = match self.queue.len() {
-            1 => self.queue.try_recv().ok(),
-            _ => None,
-        };
-        let Some(alone) = alone else { return self.shared.pump.wake() };
-        self.waker.poll(alone.complete(), |completed| {
-            let _ = self.completed.send(completed); // as in `push`
-        });
-        if self.run_queue.has_waiting() {
-            self.shared.pump.wake();
-        }
+        self.shared.pump.wake();
     }
 
     /// Completes what waits for the pump, on the poll thread, which calls it.
@@ -210,8 +171,7 @@ impl CompletionQueue {
     /// Ends the pump. Calls that are not complete by then are cancelled.
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        // Not `flush`, which may complete a call without waking the pump.
-        self.shared.pump.wake();
+        self.flush();
     }
 
     fn push(&self, finish: Finish) {
@@ -267,9 +227,7 @@ impl Future for Finishing {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use parking_lot::Mutex;
+    use std::task::{Wake, Waker};
 
     use super::*;
 
@@ -292,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_wakes_the_pump_even_if_one_call_waits() {
+    fn closing_wakes_the_pump_while_a_call_waits() {
         let (queue, mut pump, pacer) = CompletionQueue::open(Requests::default()).unwrap();
         let wakes = Arc::<CountWakes>::default();
         let waker = Waker::from(wakes.clone());
@@ -304,28 +262,5 @@ mod tests {
         assert!(Pin::new(&mut pump).poll(&mut cx).is_ready());
         drop(pump);
         pacer.join();
-    }
-
-    /// The core reports the end of a call on the poll thread, while another thread, which
-    /// completed the call, is about to hand it over to the pump.
-    #[test]
-    fn a_call_that_ends_before_the_pump_has_it_wakes_the_pump_again() {
-        let wakes = Arc::<CountWakes>::default();
-        let pump = Arc::new(AtomicWaker::new());
-        let pump_is_polled = || pump.register(&Waker::from(wakes.clone()));
-        let waker = Arc::new(PumpWaker { pump: pump.clone(), has_woken: AtomicBool::new(false) });
-        let end_of_call = Mutex::new(None);
-        let call = Box::pin(poll_fn(|cx| {
-            *end_of_call.lock() = Some(cx.waker().clone());
-            Poll::<()>::Pending
-        }));
-        pump_is_polled();
-        waker.poll(call, |_| {
-            end_of_call.lock().take().unwrap().wake();
-            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-            // It has nothing to do yet.
-            pump_is_polled();
-        });
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     }
 }

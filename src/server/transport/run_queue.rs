@@ -102,11 +102,6 @@ impl RunQueue {
         })?;
         Ok((RunQueue { waiting: queue, pump }, scheduler, PacerThread(thread)))
     }
-
-    /// Whether streams wait for a time slice.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
 }
 
 /// What the pacer knows about the rounds that have not ended.

@@ -1,4 +1,4 @@
-"""A server that behaves as the teaching example's: run_seed_server.py PORT
+"""A server that behaves as the teaching example's: run_example_server.py PORT
 
 Port 0 picks one. Prints `listening on 127.0.0.1:PORT` once it takes calls.
 It keeps the example's weaknesses: nothing is stored, any title goes, completing
@@ -57,7 +57,7 @@ class TodoService(rpc.TodoServiceServicer):
 
 def main():
     if len(sys.argv) != 2:
-        sys.exit("usage: run_seed_server.py PORT")
+        sys.exit("usage: run_example_server.py PORT")
     pool = futures.ThreadPoolExecutor(max_workers=10)
     server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
     rpc.add_TodoServiceServicer_to_server(TodoService(), server)
