@@ -46,6 +46,7 @@ use self::directory::{Lock, OpenFiles};
 use self::failure::Fault;
 use self::head::{ANY_COOKIE, Head, HeadFile};
 use self::history::SqliteHistory;
+use self::inspect::Header;
 use super::{Batch, Checked, CommitError, CompactionDue, History, Loaded, Store, StoreError};
 use crate::model::{Remembered, RequestId, Revision};
 
@@ -119,22 +120,24 @@ impl SqliteStore {
         let unusable = |error| StoreError::Directory { path: data_dir.clone(), error };
         let path = data_dir.join(DATABASE);
         let mut head = HeadFile::open(&data_dir).map_err(unusable)?;
-        let format = match inspect::inspect(&path)? {
+        let header = match inspect::inspect(&path)? {
             Some(header) => {
                 inspect::require_writable(&path)?;
                 refuse_stray_log(&path, head.head(), header.schema_cookie)?;
-                header.format
+                header
             }
             None if head.exists() && if_missing == IfMissing::Refuse => {
                 return Err(StoreError::Missing { path });
             }
-            None => schema::create(&path, migrations)?,
+            None => {
+                Header { format: schema::create(&path, migrations)?, schema_cookie: ANY_COOKIE }
+            }
         };
-        schema::refuse_newer(&path, format, migrations)?;
+        schema::refuse_newer(&path, header.format, migrations)?;
         let database = lock.lock_database(&path)?;
-        if format < schema::format_after(migrations) {
-            allow_any_cookie(&mut head).map_err(unusable)?;
-        }
+        let migrates = header.format < schema::format_after(migrations);
+        let cookie = if migrates { ANY_COOKIE } else { header.schema_cookie };
+        note_use(&mut head, &path, cookie).map_err(unusable)?;
         let connection = connection::open(&path)?;
         schema::bring_up_to_date(&connection, &path, migrations)?;
         connection::configure(&connection).map_err(|fault| fault.at(&path))?;
@@ -201,7 +204,7 @@ impl SqliteStore {
             Some(known) => known.cookies,
             None => [ANY_COOKIE; 2],
         };
-        let head = Head { list_id: list_id.to_owned(), revision, cookies };
+        let head = Head { list_id: list_id.to_owned(), revision, cookies, closed: false };
         let noted = self.head.note(head.clone());
         if noted
             && complete
@@ -257,12 +260,15 @@ fn refuse_stray_log(path: &Path, head: Option<&Head>, cookie: u32) -> Result<(),
     }
 }
 
-/// Before a migration, which changes the cookie in ways that [`Head`] does not know.
-fn allow_any_cookie(head: &mut HeadFile) -> std::io::Result<()> {
-    match head.head().cloned() {
-        Some(known) => head.replace(Head { cookies: [ANY_COOKIE; 2], ..known }),
-        None => Ok(()),
-    }
+/// Before SQLite opens a database file with this cookie, and may give it a log. A migration
+/// changes the cookie in ways that are not known beforehand: then it is [`ANY_COOKIE`].
+fn note_use(head: &mut HeadFile, path: &Path, cookie: u32) -> std::io::Result<()> {
+    let Some(known) = head.head().cloned() else { return Ok(()) };
+    let cookies = match inspect::has_log(path) && cookie != ANY_COOKIE {
+        true => known.cookies, // one of them is the file's
+        false => [cookie; 2],
+    };
+    head.replace(Head { cookies, closed: false, ..known })
 }
 
 /// A random cookie of 31 bits: SQLite's cookie is a signed integer.
@@ -309,7 +315,7 @@ impl Store for SqliteStore {
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         // The locks stay in `self`, which is dropped after the connection is closed.
-        let SqliteStore { connection, path, condition, files, .. } = *self;
+        let SqliteStore { connection, path, condition, files, mut head, .. } = *self;
         if condition == Condition::Sound {
             let moved = files.check().map_err(Fault::Unfit);
             if let Err(fault) = moved.and_then(|()| connection::checkpoint(&connection)) {
@@ -317,6 +323,13 @@ impl Store for SqliteStore {
                 return Err(fault.at(&path));
             }
         }
-        connection.close().map_err(|(_, error)| Fault::from(error).at(&path))
+        connection.close().map_err(|(_, error)| Fault::from(error).at(&path))?;
+        if condition == Condition::Sound
+            && !inspect::has_log(&path)
+            && let Some(known) = head.head().cloned()
+        {
+            head.note(Head { closed: true, ..known });
+        }
+        Ok(())
     }
 }
