@@ -46,15 +46,8 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
         shell.execute("VACUUM INTO ?1", [vacuumed.to_str().unwrap()]).unwrap();
         backups.push(vacuumed);
         let online = fixture.path().join(format!("online before {script}"));
-        let out = std::process::Command::new("sqlite3")
-            .arg(fixture.database())
-            .arg(format!(".backup '{}'", online.display()))
-            .output();
-        match out {
-            Ok(out) if out.status.success() => backups.push(online),
-            Ok(out) => panic!("{out:?}"),
-            Err(_) => skipped("the sqlite3 shell, for its .backup"),
-        }
+        shell.backup("main", &online, None::<fn(rusqlite::backup::Progress)>).unwrap();
+        backups.push(online);
         commit(&mut store, &mut story, script);
     }
     for backup in backups {
