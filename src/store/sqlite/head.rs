@@ -10,6 +10,9 @@
 //!   gives the file a new random cookie, which tells it from all earlier copies. Copies
 //!   that SQLite makes (`.backup`, `VACUUM INTO`) get a cookie of their own.
 //!
+//! A server that stops writes that it closed the files: then any log is of another file,
+//! also if the backup that was copied here brought its own `todo.head`.
+//!
 //! The revision is written after the commit that made it, and not synced: it may be behind
 //! the database, and never is ahead of it. The cookies are synced before the database gets
 //! a new one. So a kill or a loss of power, at any moment, is never reported as a loss and
@@ -27,6 +30,10 @@ use crate::model::Revision;
 const NAME: &str = "todo.head";
 /// First in the file, so that a later version can tell its own form from this one.
 const FORM: &str = "todo-head-1";
+/// Of equal length, as the text is overwritten in place.
+const CLOSED: &str = "closed";
+const IN_USE: &str = "in-use";
+const _: () = assert!(CLOSED.len() == IN_USE.len());
 /// More than the text can have.
 const BYTES_MAX: u64 = 256;
 
@@ -39,6 +46,8 @@ pub(super) struct StoredHead {
     /// The schema cookies that the database file may have while it has a log: two while a
     /// new one is being written, [`ANY_COOKIE`] during a migration.
     pub cookies: [u32; 2],
+    /// Whether the database was closed without a log.
+    pub closed: bool,
 }
 
 /// Stands for every cookie.
@@ -47,28 +56,35 @@ pub(super) const ANY_COOKIE: u32 = 0;
 impl StoredHead {
     /// Whether the log beside a database file with this cookie belongs to it.
     pub(super) fn fits(&self, cookie: u32) -> bool {
-        self.cookies.iter().any(|known| *known == cookie || *known == ANY_COOKIE)
+        let known = |known: &u32| *known == cookie || *known == ANY_COOKIE;
+        !self.closed && self.cookies.iter().any(known)
     }
 
     fn to_text(&self) -> String {
-        let StoredHead { list_id, revision, cookies: [first, second] } = self;
-        let text = format!("{FORM} {list_id} {revision:020} {first:08x} {second:08x}");
-        let checksum = crc32fast::hash(text.as_bytes());
+        let StoredHead { list_id, revision, cookies: [first, second], closed } = self;
+        let state = if *closed { CLOSED } else { IN_USE };
+        let text = format!("{FORM} {list_id} {revision:020} {first:08x} {second:08x} {state}");
+        let checksum = crc32c::crc32c(text.as_bytes());
         format!("{text} {checksum:08x}\n")
     }
 
     fn from_text(text: &str) -> Option<StoredHead> {
         let (text, checksum) = text.strip_suffix('\n')?.rsplit_once(' ')?;
-        if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+        if u32::from_str_radix(checksum, 16).ok()? != crc32c::crc32c(text.as_bytes()) {
             return None;
         }
         let words: Vec<&str> = text.split(' ').collect();
-        let [FORM, list_id, revision, first, second] = words[..] else { return None };
+        let [FORM, list_id, revision, first, second, state] = words[..] else { return None };
         let cookie = |word| u32::from_str_radix(word, 16).ok();
         Some(StoredHead {
             list_id: list_id.to_owned(),
             revision: revision.parse().ok()?,
             cookies: [cookie(first)?, cookie(second)?],
+            closed: match state {
+                CLOSED => true,
+                IN_USE => false,
+                _ => return None,
+            },
         })
     }
 }
@@ -181,6 +197,7 @@ mod tests {
             list_id: "0123456789abcdef".to_owned(),
             revision: 42,
             cookies: [7, 0xffff_fffe],
+            closed: true,
         }
     }
 

@@ -53,6 +53,7 @@ use self::error::{CommitError, SqliteError};
 use self::failure::Fault;
 use self::head::{ANY_COOKIE, HeadFile, StoredHead};
 use self::history::SqliteHistory;
+use self::inspect::Header;
 use self::list_row::ListRow;
 use self::rows::{Checked, REQUESTS, RequestRow};
 use self::schema::Migration;
@@ -132,22 +133,24 @@ impl SqliteStore {
         let unusable = |error| SqliteError::Directory { path: data_dir.clone(), error };
         let path = data_dir.join(DATABASE);
         let mut head = HeadFile::open(&data_dir).map_err(unusable)?;
-        let format = match inspect::inspect(&path)? {
+        let header = match inspect::inspect(&path)? {
             Some(header) => {
                 inspect::require_writable(&path)?;
                 refuse_stray_log(&path, head.head(), header.schema_cookie)?;
-                header.format
+                header
             }
             None if head.exists() && if_missing == IfMissing::Refuse => {
                 return Err(SqliteError::Missing { path });
             }
-            None => schema::create(&path, migrations)?,
+            None => {
+                Header { format: schema::create(&path, migrations)?, schema_cookie: ANY_COOKIE }
+            }
         };
-        schema::refuse_newer(&path, format, migrations)?;
+        schema::refuse_newer(&path, header.format, migrations)?;
         let database = lock.lock_database(&path)?;
-        if format < schema::format_after(migrations) {
-            allow_any_cookie(&mut head).map_err(unusable)?;
-        }
+        let migrates = header.format < schema::format_after(migrations);
+        let cookie = if migrates { ANY_COOKIE } else { header.schema_cookie };
+        note_use(&mut head, &path, cookie).map_err(unusable)?;
         let connection = connection::open(&path)?;
         schema::bring_up_to_date(&connection, &path, migrations)?;
         connection::configure(&connection).map_err(|fault| fault.at(&path))?;
@@ -229,7 +232,7 @@ impl SqliteStore {
             None => [ANY_COOKIE; 2],
         };
         let list_id = (*list.list_id).to_owned();
-        let head = StoredHead { list_id, revision: list.head.revision, cookies };
+        let head = StoredHead { list_id, revision: list.head.revision, cookies, closed: false };
         let noted = self.head.note(head.clone());
         if noted
             && complete
@@ -318,12 +321,15 @@ fn refuse_stray_log(
     }
 }
 
-/// Before a migration, which changes the cookie in ways that [`StoredHead`] does not know.
-fn allow_any_cookie(head: &mut HeadFile) -> std::io::Result<()> {
-    match head.head().cloned() {
-        Some(known) => head.replace(StoredHead { cookies: [ANY_COOKIE; 2], ..known }),
-        None => Ok(()),
-    }
+/// Before SQLite opens a database file with this cookie, and may give it a log. A migration
+/// changes the cookie in ways that are not known beforehand: then it is [`ANY_COOKIE`].
+fn note_use(head: &mut HeadFile, path: &Path, cookie: u32) -> std::io::Result<()> {
+    let Some(known) = head.head().cloned() else { return Ok(()) };
+    let cookies = match inspect::has_log(path) && cookie != ANY_COOKIE {
+        true => known.cookies, // one of them is the file's
+        false => [cookie; 2],
+    };
+    head.replace(StoredHead { cookies, closed: false, ..known })
 }
 
 /// A random cookie of 31 bits: SQLite's cookie is a signed integer.
@@ -394,15 +400,22 @@ impl Store for SqliteStore {
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         // The locks stay in `self`, which is dropped after the connection is closed.
-        let SqliteStore { connection, path, condition, files, .. } = *self;
-        if let Condition::Sound(_) = condition {
+        let SqliteStore { connection, path, condition, files, mut head, .. } = *self;
+        let is_sound = matches!(condition, Condition::Sound(_));
+        if is_sound {
             let moved = files.check().map_err(Fault::Unfit);
             if let Err(fault) = moved.and_then(|()| connection::checkpoint(&connection)) {
                 connection::keep_as_it_is(&connection);
                 return Err(fault.at(&path).into());
             }
         }
-        let closed = connection.close();
-        Ok(closed.map_err(|(_, error)| Fault::from(error).at(&path))?)
+        connection.close().map_err(|(_, error)| Fault::from(error).at(&path))?;
+        if is_sound
+            && !inspect::has_log(&path)
+            && let Some(known) = head.head().cloned()
+        {
+            head.note(StoredHead { closed: true, ..known });
+        }
+        Ok(())
     }
 }

@@ -35,6 +35,7 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
     Box::new(store).close().unwrap();
     let copied = fixture.path().join("copied");
     fs::copy(fixture.database(), &copied).unwrap();
+    let whole_directory = copy_of(&fixture, &DATABASE_AND_HEAD);
 
     let (mut store, _) = fixture.open();
     let mut backups = vec![copied];
@@ -44,15 +45,8 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
         shell.execute("VACUUM INTO ?1", [vacuumed.to_str().unwrap()]).unwrap();
         backups.push(vacuumed);
         let online = fixture.path().join(format!("online before {script}"));
-        let out = std::process::Command::new("sqlite3")
-            .arg(fixture.database())
-            .arg(format!(".backup '{}'", online.display()))
-            .output();
-        match out {
-            Ok(out) if out.status.success() => backups.push(online),
-            Ok(out) => panic!("{out:?}"),
-            Err(_) => skipped("the sqlite3 shell, for its .backup"),
-        }
+        shell.backup("main", &online, None::<fn(rusqlite::backup::Progress)>).unwrap();
+        backups.push(online);
         commit(&mut store, &mut oracle, script);
     }
     for backup in backups {
@@ -64,7 +58,36 @@ fn log_of_a_killed_server_is_not_applied_to_a_backup() {
         fs::remove_file(killed.path().join("todo.db-wal")).unwrap();
         assert_eq!(titles(&killed.open().1)[0], "milk");
     }
+    let killed = copy_of(&fixture, &ALL_FILES);
+    for name in DATABASE_AND_HEAD {
+        fs::copy(whole_directory.path().join(name), killed.path().join(name)).unwrap();
+    }
+    let error = killed.refused();
+    assert!(matches!(error, SqliteError::StrayLog { .. }), "{error}");
     assert_eq!(titles(&copy_of(&fixture, &ALL_FILES).open().1), ["milk", "bread", "butter"]);
+}
+
+/// The first start after a backup was restored writes a new list id before anything else.
+#[test]
+fn kill_after_a_restore_is_not_refused() {
+    let fixture = Fixture::new();
+    let (mut store, loaded) = fixture.open();
+    let mut oracle = Oracle::of(&loaded);
+    commit(&mut store, &mut oracle, "add milk");
+    Box::new(store).close().unwrap();
+    let backup = copy_of(&fixture, &[DATABASE]);
+    let (mut store, _) = fixture.open();
+    commit(&mut store, &mut oracle, "add bread");
+    Box::new(store).close().unwrap();
+    fs::copy(backup.database(), fixture.database()).unwrap();
+
+    let store = SqliteStore::open(fixture.path()).unwrap();
+    let (restored, _) = recovery::load(&store.connection).unwrap();
+    let new_id = store.report_loss(restored).unwrap().list_id;
+    assert_ne!(new_id, loaded.list_id);
+    let killed = copy_of(&fixture, &ALL_FILES);
+    let (_, found) = killed.open();
+    assert_eq!((titles(&found), &found.list_id), (vec!["milk"], &new_id));
 }
 
 /// The start writes the cookie to three places. A kill between any two of these writes
