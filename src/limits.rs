@@ -42,6 +42,11 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// Above this size of the write-ahead log, a commit waits for the history reader and then
 /// checkpoints. SQLite itself tries without waiting, from 1,000 pages on, about 4 MiB.
 pub const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A write-ahead log that cannot be checkpointed, because another program reads an old
+/// state of the database, is logged from this size on, again each time it has doubled.
+pub const LOG_BYTES_REPORTED: u64 = 64 * 1024 * 1024;
+/// Above this size of such a write-ahead log, changes are refused: it would fill the disk.
+pub const LOG_BYTES_REFUSED: u64 = 1024 * 1024 * 1024;
 /// The longest wait for the history reader. The next commit waits again.
 pub const LOG_WAIT_MAX: Duration = Duration::from_millis(10);
 
@@ -297,6 +302,7 @@ const _: () =
     assert!(REQUESTS_UNCOUNTED + (CALLS_PER_CONNECTION_MAX as usize) < REQUESTS_WAITING_MAX);
 const _: () = assert!(QUEUE_MAX_DEFAULT <= QUEUE_LIMIT);
 const _: () = assert!(PIPELINED_CALLS_MAX < CALLS_PER_CONNECTION_MAX as usize);
+const _: () = assert!(LOG_BYTES_MAX < LOG_BYTES_REPORTED && LOG_BYTES_REPORTED < LOG_BYTES_REFUSED);
 const _: () = assert!(REQUESTS_KEPT_MIN <= REQUESTS_KEPT_MAX);
 // Deleting old idempotency records keeps up with full batches.
 const _: () = assert!(REQUESTS_FORGOTTEN_PER_COMMIT > BATCH_COMMANDS_MAX);

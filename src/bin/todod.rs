@@ -1,7 +1,7 @@
-//! The daemon: parse, wire, exit.
+//! The daemon: parses the arguments, connects the parts, exits.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum, value_parser};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
 use jiff::{Span, SpanRelativeTo};
 use mimalloc::MiMalloc;
@@ -23,7 +23,7 @@ use todo::limits::{
 use todo::os::raise_open_files;
 use todo::server::{ListenAddress, Server};
 use todo::state::{Limits, Retention};
-use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::store::{CheckReport, MemoryStore, SqliteStore, Store};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -31,43 +31,65 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// A shared, durable, live task list, served over gRPC.
 #[derive(Parser)]
 #[command(name = "todod", version)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Args {
-    /// Where to listen: IP:PORT (port 0 picks one; 0.0.0.0 takes IPv6, too) or unix:PATH;
-    /// may be repeated
-    /// [default: 127.0.0.1:50051, and [::1]:50051 where there is an IPv6 loopback]
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a list that no server uses for damage, and change nothing
+    Check {
+        /// The data directory of a stopped server, or a database file such as a backup
+        path: PathBuf,
+    },
+}
+
+/// What the server is started with.
+#[derive(clap::Args)]
+struct ServeArgs {
+    /// Listen on IP:PORT (port 0 picks a free one; 0.0.0.0 takes IPv6, too) or unix:PATH; may
+    /// be repeated
+    /// [default: 127.0.0.1:50051, and [::1]:50051 if there is an IPv6 loopback]
     #[arg(long, value_name = "ADDR", env = "TODO_LISTEN", value_delimiter = ',')]
     listen: Vec<ListenAddress>,
-    /// Where the list is kept [default: $STATE_DIRECTORY, else todo in the XDG data directory]
+    /// Keep the list in this directory [default: $STATE_DIRECTORY, else todo in the XDG data directory]
     #[arg(long, value_name = "DIR", env = "TODO_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// What keeps the list: sqlite on disk, or memory, which forgets it at the end
+    /// Keep the list on disk (sqlite), or in memory until the server stops
     #[arg(long, value_name = "KIND", env = "TODO_STORE", default_value = "sqlite")]
     store: StoreKind,
-    /// Tasks in the list at most, deleted ones counted
+    /// Start a new list even if one was kept in the data directory and its database is missing
+    #[arg(long)]
+    init: bool,
+    /// Maximum number of tasks in the list, including deleted ones
     #[arg(long, value_name = "N", env = "TODO_TASKS_MAX", default_value_t = TASKS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     tasks_max: u32,
-    /// Calls that wait for their turn at most; one more is refused
+    /// Maximum number of waiting calls; further calls are refused
     #[arg(long, value_name = "N", env = "TODO_QUEUE_MAX", default_value_t = QUEUE_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     queue_max: usize,
-    /// Watches at once at most; one more is refused
+    /// Maximum number of concurrent watches; further watches are refused
     #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     watchers_max: usize,
-    /// A watch whose client does not read ends after this long
+    /// End a watch whose client has not read for this long
     #[arg(long, value_name = "DURATION", env = "TODO_WATCH_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = duration)]
     watch_stall_timeout: Duration,
-    /// Changes that are kept at least, for watches that resume and for history
+    /// Minimum number of changes to keep, for history and for watches that resume
     #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS", default_value_t = HISTORY_REVISIONS_DEFAULT)]
     #[arg(value_parser = value_parser!(i64).range(1..))]
     history_revisions: i64,
-    /// How long changes are kept at least, such as 30d or 12h
+    /// Minimum time to keep changes, such as 30d or 12h
     #[arg(long, value_name = "DURATION", env = "TODO_HISTORY_AGE", default_value = "30d")]
     #[arg(value_parser = duration)]
     history_age: Duration,
-    /// Changes that are kept at most, whatever their age; not less than --history-revisions
+    /// Maximum number of changes to keep, whatever their age; at least --history-revisions
     #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS_MAX", default_value_t = HISTORY_REVISIONS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(i64).range(1..))]
     history_revisions_max: i64,
@@ -91,14 +113,17 @@ fn queue_size() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=QUEUE_LIMIT as u64)
 }
 
-/// A duration of people's kind, such as `60s`, `12h` or `30d`; a day has 24 hours.
+/// Parses a duration such as `60s`, `12h` or `30d`. A day has 24 hours.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: Span =
-        text.parse().map_err(|_| "it is no duration: try 60s, 12h or 30d".to_owned())?;
+    let span: Span = text
+        .parse()
+        .map_err(|_| "expected a number and a unit, such as 60s, 12h or 30d".to_owned())?;
     let positive = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
     match positive.and_then(|duration| Duration::try_from(duration).ok()) {
         Some(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("it must be more than nothing, in days or less: try 60s, 12h or 30d".to_owned()),
+        _ => {
+            Err("expected more than zero, in days or smaller units, such as 60s or 30d".to_owned())
+        }
     }
 }
 
@@ -111,26 +136,40 @@ fn trash_age(text: &str) -> Result<TrashAge, String> {
 }
 
 fn main() -> ExitCode {
-    let args: Args = match program::parse() {
+    let Args { command, serve: args } = match program::parse() {
         Ok(args) => args,
         Err(exit_code) => return exit_code,
     };
     if args.history_revisions > args.history_revisions_max {
-        let why = "--history-revisions is more than --history-revisions-max: make it less";
+        let why = "--history-revisions is greater than --history-revisions-max: lower it";
         let error = Args::command().error(ErrorKind::ValueValidation, why);
         return program::explain("todod", &error);
     }
     // The gRPC core logs warnings and errors only.
     program::start_log("warn,todo=info,todod=info");
     grpcio::redirect_log();
-    match run(args) {
+    let done = match command {
+        Some(Command::Check { path }) => check(&path),
+        None => run(args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => program::fail("todod", format_args!("{error:#}")),
     }
 }
 
+fn check(path: &Path) -> anyhow::Result<()> {
+    let CheckReport { path, tasks, revision, compacted } = SqliteStore::check(path)?;
+    let path = path.display();
+    writeln!(
+        std::io::stdout(),
+        "{path} is sound: {tasks} tasks at revision {revision}, with all changes after revision {compacted}"
+    )?;
+    Ok(())
+}
+
 /// Serves until SIGTERM, SIGINT, or a failure of the store.
-fn run(args: Args) -> anyhow::Result<()> {
+fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
     let signals_end = signals.handle();
     let limits = Limits {
@@ -147,7 +186,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         },
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };
-    let server = Server::start(open_store(args.store, args.data_dir)?, limits, &listen)?;
+    let server = Server::start(open_store(args.store, args.data_dir, args.init)?, limits, &listen)?;
     announce(server.addresses());
 
     let (send_signal, signal) = bounded(1);
@@ -164,17 +203,22 @@ fn run(args: Args) -> anyhow::Result<()> {
     Ok(stopped?)
 }
 
-fn open_store(kind: StoreKind, data_dir: Option<PathBuf>) -> anyhow::Result<Box<dyn Store>> {
+fn open_store(
+    kind: StoreKind,
+    data_dir: Option<PathBuf>,
+    init: bool,
+) -> anyhow::Result<Box<dyn Store>> {
     match kind {
         StoreKind::Memory => {
-            log::warn!("the list is kept in memory and is gone when this process ends");
+            log::warn!("the list is kept in memory and is lost when the server stops");
             Ok(Box::new(MemoryStore::new(&todo::store::new_list_id()?)))
         }
         StoreKind::Sqlite => {
             let dir = data_dir
                 .or_else(default_data_dir)
-                .context("there is no home directory to keep the list in: give --data-dir")?;
-            Ok(Box::new(SqliteStore::open(&dir)?))
+                .context("there is no home directory for the list: give --data-dir")?;
+            let open = if init { SqliteStore::open_or_init } else { SqliteStore::open };
+            Ok(Box::new(open(&dir)?))
         }
     }
 }
@@ -189,11 +233,12 @@ fn default_data_dir() -> Option<PathBuf> {
     }
 }
 
-/// Each watch may be a connection of its own: not more than the open files allow.
+/// Lowers the number of watches to what the open files allow, because each watch can be a
+/// connection of its own.
 fn watchers_max(asked: usize, most: usize) -> usize {
     if asked > most {
         log::warn!(
-            "watches: {most} at once instead of {asked}, since {most} connections is what the limit of open files allows: raise it (ulimit -n)"
+            "watches: at most {most} instead of {asked}, as the limit of open files allows {most} connections: raise it (ulimit -n)"
         );
     }
     asked.min(most)
@@ -202,7 +247,7 @@ fn watchers_max(asked: usize, most: usize) -> usize {
 fn announce(addresses: &[ListenAddress]) {
     let mut stdout = std::io::stdout().lock();
     for address in addresses {
-        // Whoever closed our stdout does not wait for this.
+        // A closed stdout has no reader that waits for this.
         let _ = writeln!(stdout, "listening on {address}");
     }
     let _ = stdout.flush();
@@ -214,7 +259,7 @@ mod tests {
     use todo::limits::{HISTORY_AGE_DEFAULT, WATCH_STALL_TIMEOUT_DEFAULT};
 
     #[test]
-    fn durations() {
+    fn durations_have_a_unit_and_are_positive() {
         for (text, seconds) in [("60s", 60), ("12h", 43_200), ("30d", 2_592_000), ("1m 30s", 90)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -224,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_library() {
-        let args = Args::parse_from(["todod"]);
+    fn defaults_equal_those_of_the_library() {
+        let args = Args::parse_from(["todod"]).serve;
         assert_eq!(args.watch_stall_timeout, WATCH_STALL_TIMEOUT_DEFAULT);
         assert_eq!(args.history_age, HISTORY_AGE_DEFAULT);
     }

@@ -21,7 +21,9 @@ pub enum StateError {
     OtherList { asked: String, actual: String },
 
     // The store.
-    #[error("the server's disk is full and nothing was changed: free some space, then retry")]
+    #[error(
+        "the server's disk is full or its log cannot grow, and nothing was changed: free some space or see the server's log, then retry"
+    )]
     NoSpace,
     #[error(
         "another program has locked the server's database and nothing was changed: retry later"

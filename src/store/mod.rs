@@ -13,6 +13,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -170,6 +171,18 @@ pub struct Loaded {
     pub requests: Vec<(u64, Timestamp)>,
     /// The number of the last idempotency record; 0: there was none.
     pub last_request: RequestNumber,
+}
+
+/// A list that was checked in full and is sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    pub path: PathBuf,
+    /// Deleted ones included.
+    pub tasks: usize,
+    /// Of the newest change.
+    pub revision: Revision,
+    /// Every change after this revision is kept.
+    pub compacted: Revision,
 }
 
 impl Loaded {

@@ -24,7 +24,7 @@ pub struct Daemon {
     stdout: BufReader<std::process::ChildStdout>,
 }
 
-fn command(data_dir: &Path, args: &[&str]) -> Command {
+pub fn command(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
     command.arg("--data-dir").arg(data_dir).args(args).stdin(Stdio::null());
     command
@@ -117,13 +117,13 @@ impl Drop for Daemon {
 }
 
 /// What a start that must fail says on stderr; its exit code is 1, its stdout empty.
-fn refused(data_dir: &Path, args: &[&str]) -> String {
+pub fn refused(data_dir: &Path, args: &[&str]) -> String {
     let out = command(data_dir, args).env("RUST_LOG", "error").output().unwrap();
     assert_eq!((out.status.code(), out.stdout.len()), (Some(1), 0), "{out:?}");
     String::from_utf8(out.stderr).unwrap()
 }
 
-const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+pub const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 #[test]
 fn it_says_where_it_listens_and_nothing_else_on_stdout() {

@@ -7,7 +7,7 @@ const VERSION: &str = "1";
 /// `1.LIST_ID.QUERY.LAST.CHECKSUM`: where a page of a query ended. `query` has no dots.
 pub(super) fn token(list_id: &str, query: &str, last: impl Display) -> String {
     let body = format!("{VERSION}.{list_id}.{query}.{last}");
-    format!("{body}.{:08x}", crc32fast::hash(body.as_bytes()))
+    format!("{body}.{:08x}", crc32c::crc32c(body.as_bytes()))
 }
 
 /// Where a page ended: its list, and its last item, not negative. `None` for a token

@@ -31,10 +31,20 @@ pub(super) enum SqliteError {
     Newer { path: PathBuf, found: i64, known: i64 },
     /// The database cannot be opened.
     #[error(
-        "{} is damaged ({detail}) and was left as it is: restore it from a backup, or move it away to start a new list",
+        "{} is damaged ({detail}) and was left as it is: restore it from a backup, or move it away and start a new list with --init",
         path.display()
     )]
     Corrupt { path: PathBuf, detail: String },
+    #[error(
+        "{} is missing or empty, but a list was kept there: put it or a backup back, or start a new list with --init",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "{0}-wal belongs to another file than {0}, which was replaced after todod was killed; both were left as they are: to use {0} as it is, delete {0}-wal; to keep the earlier list, put its file back",
+        path.display()
+    )]
+    StrayLog { path: PathBuf },
     /// A part of an open database.
     #[error(
         "{} is damaged ({detail}): stop todod and run \"todod check\", which lists the damage",

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::error::SqliteError;
 use super::failure::Fault;
-use super::{connection, directory, format3, inspect};
+use super::{connection, directory, failure, format3, inspect};
 use crate::store::new_list_id;
 
 /// The steps from format to format. The step at index i leads from format i to format
@@ -126,7 +126,7 @@ fn fill(draft: &Path, migrations: &[Migration]) -> Result<i64, Fault> {
         if index == 0 {
             transaction.execute(
                 "INSERT INTO meta (key, value) VALUES ('list_id', ?1)",
-                params![new_list_id().map_err(no_random)?],
+                params![new_list_id().map_err(failure::no_random)?],
             )?;
         }
     }
@@ -137,12 +137,8 @@ fn fill(draft: &Path, migrations: &[Migration]) -> Result<i64, Fault> {
     Ok(format)
 }
 
-fn no_random(error: getrandom::Error) -> Fault {
-    Fault::Unfit(format!("no random numbers for a list id: {error}"))
-}
-
-/// The format that this program writes.
-fn format_after(migrations: &[Migration]) -> i64 {
+/// The format that these migrations lead to.
+pub(super) fn format_after(migrations: &[Migration]) -> i64 {
     migrations.len() as i64
 }
 
@@ -167,15 +163,13 @@ pub(super) fn bring_up_to_date(
 ) -> Result<(), SqliteError> {
     let at_path = |fault: Fault| fault.at(path);
     // Read again: the write-ahead log may hold a newer format than the file.
-    let format = connection
-        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-        .map_err(|error| at_path(error.into()))?;
+    let format = connection::format(connection).map_err(at_path)?;
     refuse_newer(path, format, migrations)?;
     let write_ahead = connection::has_write_ahead_log(connection).map_err(at_path)?;
     if format == format_after(migrations) && write_ahead {
         return Ok(());
     }
-    quick_check(connection).map_err(at_path)?;
+    connection::check_file(connection, 1).map_err(at_path)?;
     for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
         log::info!("migrating {} from format {from} to {}", path.display(), from + 1);
         migrate(connection, *migration, from as i64 + 1).map_err(at_path)?;
@@ -189,12 +183,4 @@ fn migrate(connection: &Connection, migration: Migration, format: i64) -> Result
     migration.execute(&transaction)?;
     transaction.pragma_update(None, "user_version", format)?;
     Ok(transaction.commit()?)
-}
-
-fn quick_check(connection: &Connection) -> Result<(), Fault> {
-    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(Fault::Damage(found)),
-    }
 }

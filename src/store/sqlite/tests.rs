@@ -5,6 +5,7 @@ mod compaction;
 mod damage;
 mod golden;
 mod history;
+mod loss;
 mod open;
 mod requests;
 mod space;
@@ -15,7 +16,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{CommitError, Condition, DATABASE, Migration, SqliteError, SqliteStore, schema};
+use super::{
+    CommitError, Condition, DATABASE, IfMissing, LogSize, Migration, SqliteError, SqliteStore,
+    connection, directory, recovery, schema,
+};
 use crate::store::oracle::{Oracle, due_up_to};
 use crate::store::{Batch, Loaded, Store, StoreErrorKind};
 
@@ -96,8 +100,14 @@ impl Fixture {
     }
 }
 
+/// Reports a test, or a part of one, that cannot run here. Under CI that is a failure.
+fn skipped(needs: &str) {
+    assert!(std::env::var_os("CI").is_none(), "under CI, this test must run: it needs {needs}");
+    eprintln!("SKIPPED: this test needs {needs}");
+}
+
 fn open_and_load(path: &Path) -> Result<(SqliteStore, Loaded), SqliteError> {
-    let mut store = SqliteStore::open_with(path, schema::MIGRATIONS)?;
+    let mut store = SqliteStore::open_with(path, IfMissing::Refuse, schema::MIGRATIONS)?;
     let loaded = store.read()?;
     Ok((store, loaded))
 }

@@ -172,7 +172,7 @@ const NEXT_BROKEN: Migration =
     Migration::Sql("CREATE TABLE half (x INTEGER) STRICT; SELECT nonsense");
 
 fn open_with(fixture: &Fixture, more: &[Migration]) -> Result<SqliteStore, SqliteError> {
-    SqliteStore::open_with(fixture.path(), &[schema::MIGRATIONS, more].concat())
+    SqliteStore::open_with(fixture.path(), IfMissing::Refuse, &[schema::MIGRATIONS, more].concat())
 }
 
 fn format_and_tables(fixture: &Fixture) -> (i64, i64) {

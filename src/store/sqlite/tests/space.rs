@@ -10,14 +10,14 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None`, with a line that says so, where mounting is not allowed.
+    /// `None` where mounting is not allowed, which is reported as skipped.
     fn mount(size: &str) -> Option<Disk> {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={size}");
         if run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"], dir.path()) {
             return Some(Disk { dir });
         }
-        eprintln!("SKIPPED: this test mounts a small tmpfs, which needs root");
+        skipped("to mount a small tmpfs, as root");
         None
     }
 
