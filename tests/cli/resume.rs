@@ -65,7 +65,7 @@ fn a_new_list_ends_a_watch_except_with_snapshot() {
     for watch in [&strict, &lenient] {
         assert!(watch.message().ends_with("; trying again"));
     }
-    for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+    for file in ["todo.db", "todo.db-wal", "todo.db-shm", "todo.head"] {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let _daemon = Daemon::start(dir.path());

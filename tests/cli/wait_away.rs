@@ -71,7 +71,7 @@ fn a_task_of_another_list_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let waits = left_waiting(dir.path(), &[], &["a", "b"]);
     let [known, unknown] = waits.try_into().unwrap_or_else(|_| panic!("two"));
-    for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+    for file in ["todo.db", "todo.db-wal", "todo.db-shm", "todo.head"] {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let elsewhere = Daemon::start_at(dir.path(), "elsewhere.sock", &[]);

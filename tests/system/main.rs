@@ -17,7 +17,6 @@ mod http2;
 mod load;
 mod lost_history;
 mod many;
-mod memory;
 mod neutral;
 mod open_files;
 mod pages;

@@ -91,7 +91,7 @@ fn another_list_at_the_same_address_starts_with_a_snapshot() {
     let (_, place) = events.snapshot();
     daemon.kill();
     events.expect("offline");
-    for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+    for file in ["todo.db", "todo.db-wal", "todo.db-shm", "todo.head"] {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let _daemon = Daemon::start(dir.path());
