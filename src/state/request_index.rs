@@ -81,12 +81,14 @@ impl RequestIndex {
 
     /// The number up to which records are to be deleted; 0: none. Records are deleted in
     /// order, up to the first that is kept: where the clock went back, an old one may wait
-    /// behind one that looks young.
+    /// behind one that looks young. One with a time in the future is old: the clock was ahead.
     pub fn forget_due(&self, now: Timestamp, retention: &RequestRetention) -> RequestNumber {
         let oldest_kept = i64::from(seconds(now)) - retention.age.as_secs() as i64;
+        let future_from = seconds(super::retention::future_from(now));
         let is_due = |(index, at): &(usize, &u32)| {
             let newer = self.len() - 1 - index;
-            let due = i64::from(**at) < oldest_kept || newer >= retention.count_max;
+            let old = i64::from(**at) < oldest_kept || **at > future_from;
+            let due = old || newer >= retention.count_max;
             due && newer >= retention.count_min
         };
         let due = self.times.iter().enumerate().take(retention.step).take_while(is_due).count();
@@ -186,6 +188,19 @@ mod tests {
         assert!(index.len() == 0 && index.numbers.is_empty());
         index.push(&id("a"), at(0));
         assert_eq!(index.find(&id("a")), [1_002]);
+    }
+
+    /// The clock was ahead for the first 200, by two days.
+    #[test]
+    fn times_in_the_future_do_not_keep_requests() {
+        let ahead = |n| if n <= 200 { 2 * 24 * 60 * 60 } else { 0 };
+        let requests: Vec<_> = (1..=1_000).map(|n| (n as u64, at(n + ahead(n)))).collect();
+        let index = RequestIndex::new(&requests, 1_000);
+        let age = Duration::from_secs(24 * 60 * 60);
+        let retention = RequestRetention { age, count_max: 1_000_000, count_min: 100, step: 500 };
+        assert_eq!(index.forget_due(at(1_000), &retention), 200);
+        let retention = RequestRetention { count_min: 900, ..retention };
+        assert_eq!(index.forget_due(at(1_000), &retention), 100);
     }
 
     #[test]
