@@ -276,7 +276,7 @@ pub struct Until {
 
 /// What `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     Completed,
     Deleted,
     Revision(i64),

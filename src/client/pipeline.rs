@@ -71,7 +71,7 @@ impl<'a, T> Pipeline<'a, T> {
 
     /// Waits for the oldest answer; `None` if there is none outstanding. Repeats a lost
     /// call within the client's timeout.
-    pub fn next(&mut self) -> Option<(T, Result<proto::Task, CallError>)> {
+    pub fn next_answer(&mut self) -> Option<(T, Result<proto::Task, CallError>)> {
         let Sent { tag, request, answer } = self.sent.pop_front()?;
         let answer = match answer.wait(self.client) {
             Err(lost) if lost.code == Code::Unavailable => {
@@ -183,11 +183,11 @@ mod tests {
             {
                 pipeline.add(&format!("task {tag}"), tag);
             }
-            let (tag, task) = pipeline.next().unwrap();
+            let (tag, task) = pipeline.next_answer().unwrap();
             added.push((tag, task.unwrap().title));
         }
         assert_eq!(added, (1..=5).map(|tag| (tag, format!("task {tag}"))).collect::<Vec<_>>());
-        assert!(pipeline.next().is_none() && pipeline.is_empty());
+        assert!(pipeline.next_answer().is_none() && pipeline.is_empty());
         let shutdown = server.shutdown();
         server.cancel_all_calls();
         let _ = block_on(shutdown);

@@ -118,7 +118,7 @@ impl TaskList {
         if self.tasks.len() >= self.tasks_max as usize {
             return Err(Rejection::TooManyTasks { max: self.tasks_max });
         }
-        if self.head.last_id >= TASK_ID_MAX {
+        if self.head.last_id == TASK_ID_MAX {
             return Err(Rejection::IdsExhausted);
         }
         let task = fields.clone().into_task(self.head.last_id + 1, now);

@@ -142,7 +142,7 @@ impl<E> Window<E> {
         let mut length = 1;
         for level in 1..GROUP_LEVELS {
             let longer = 1 << level;
-            if number % longer != 0 || at + longer > self.entries.len() {
+            if !number.is_multiple_of(longer) || at + longer > self.entries.len() {
                 break;
             }
             let views = self.entries.range(at..at + longer).filter_map(|e| e.view(filter));

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn equal_hashes_are_all_found() {
-        let requests: Vec<_> = (0..50).map(|n| (n % 5 << 60, at(0))).collect();
+        let requests: Vec<_> = (0..50).map(|n| ((n % 5) << 60, at(0))).collect();
         let mut index = RequestIndex::new(&requests, 100);
         let expected: Vec<_> = (51..=100).rev().filter(|n| (n - 51) % 5 == 3).collect();
         assert_eq!(index.find_hash(3 << 60), expected);

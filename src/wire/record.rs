@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let broken: &[(fn(&mut proto::Task), &str)] = &[
+        type Break = fn(&mut proto::Task);
+        let broken: &[(Break, &str)] = &[
             (|task| task.id = 0, "field id of the task cannot be 0"),
             (|task| task.revision = -3, "field revision of the task cannot be -3"),
             (|task| task.title = String::new(), "a title needs at least one visible character"),

@@ -10,7 +10,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 8] = [
     ("model", &[], &["imbl"]),
     // `grpcio`: the method table and the marshallers of the generated messages.
     ("wire", &["model"], &["protobuf", "prost_reflect", "grpcio"]),
-    ("store", &["model", "wire"], &["rusqlite", "crc32c", "crossbeam_channel"]),
+    ("store", &["model", "wire"], &["rusqlite", "crossbeam_channel"]),
     ("state", &["model", "store"], &["crossbeam_channel", "hashbrown"]),
     (
         "server",

@@ -49,7 +49,12 @@ fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
     let called_at = client.revision();
     server.stop().unwrap();
     // Nothing of it is in memory now.
-    let slow = || -> BeforeRead { Box::new(|_| Ok(take(READ))) };
+    let slow = || -> BeforeRead {
+        Box::new(|_| {
+            take(READ);
+            Ok(())
+        })
+    };
     let store = TestStore::new(open()).before_read(slow);
     let server = TestServer::with(Box::new(store), Limits::default());
     let mut in_history = 0;

@@ -62,7 +62,7 @@ fn add_lines(
                 Ok(None) => is_at_end = true,
                 Err(e) => (is_at_end, unusable) = (true, Some((Exit::Failure, unreadable(&e)))),
             }
-        } else if let Some((number, added)) = pipeline.next() {
+        } else if let Some((number, added)) = pipeline.next_answer() {
             let added = report(&about(number), added, quiet, session)?;
             exit = exit.or(added);
             if added == Exit::Unavailable {
