@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{never, unbounded};
 use todo::client::{Client, Code, Edit};
+use todo::model::{Mutation, TaskFields, Timestamp, Title};
 use todo::state::Limits;
-use todo::store::{SqliteStore, StoreError, StoreErrorKind};
+use todo::store::{Batch, Event, RecordedChange, SqliteStore, Store, StoreError, StoreErrorKind};
 use todo::wire::methods;
 use todo::wire::proto::*;
 
@@ -338,7 +339,8 @@ fn check_reports_a_sound_list_and_names_damage() {
     client.edit(1, Edit::Complete).unwrap();
     daemon.kill();
     daemon.wait();
-    let sound = ": 1 tasks, 2 changes, 0 idempotency records; revision 2, compacted up to revision 0";
+    let sound =
+        ": 1 tasks, 2 changes, 0 idempotency records; revision 2, compacted up to revision 0";
     for _ in 0..2 {
         let (code, said) = check(&data);
         assert!(code == Some(0) && said.contains(sound), "{said}");
@@ -418,15 +420,17 @@ fn damaged_old_rows_fail_only_the_calls_that_need_them() {
 /// server's list, and a client sees them.
 #[test]
 fn repaired_times_are_not_in_the_future() {
+    const YEAR_9923: Timestamp = Timestamp(251_000_000_000_000_000);
     let dir = tempfile::tempdir().unwrap();
-    let run = |daemon: Daemon| {
-        let client = harness::client(&daemon.address);
-        let task = client.add("milk").unwrap();
-        daemon.signal(rustix::process::Signal::TERM);
-        assert_eq!(daemon.wait().code(), Some(0));
-        task
-    };
-    run(Daemon::start(dir.path(), &[]));
+    let mut store = SqliteStore::open(dir.path()).unwrap();
+    let mut list = store.load().unwrap().list(10);
+    let fields = TaskFields { title: Title::new("milk").unwrap() };
+    let applied = list.apply(&Mutation::Add(fields).into(), YEAR_9923).unwrap();
+    let changes = applied.changes.into_iter().map(RecordedChange::from).collect();
+    store.propose(Arc::new(Batch { changes, head: list.head(), ..Batch::default() }));
+    assert!(matches!(store.next(), Ok(Some(Event::Committed))));
+    Box::new(store).close().unwrap();
+
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_todod"))
         .args(["check", "--repair-times"])
         .arg(dir.path())
@@ -434,6 +438,13 @@ fn repaired_times_are_not_in_the_future() {
         .unwrap();
     let said = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success() && out.stderr.is_empty(), "{said}");
-    assert!(said.starts_with("corrected the times of 0 rows\nno damage found in "), "{said}");
-    assert_eq!(run(Daemon::start(dir.path(), &[])).id, 2);
+    assert!(said.starts_with("corrected the times of 2 rows\nno damage found in "), "{said}");
+    let daemon = Daemon::start(dir.path(), &[]);
+    let client = harness::client(&daemon.address);
+    client.add("bread").unwrap();
+    let request = GetTasksRequest::default();
+    let tasks = client.call(&methods::GET_TASKS, &request).unwrap().tasks;
+    let year_2100 = 4_102_444_800;
+    assert_eq!(tasks.len(), 2);
+    assert!(tasks.iter().all(|task| task.updated_at.seconds < year_2100), "{tasks:?}");
 }
