@@ -93,6 +93,10 @@ pub const TRASH_STEP: usize = 100;
 pub const TRASH_CHECK_MAX: Duration = Duration::from_secs(60 * 60);
 /// The time after which a purge that the store refused is repeated.
 pub const TRASH_RETRY: Duration = Duration::from_secs(60);
+/// Findings that `todod check` prints.
+pub const CHECK_FINDINGS_MAX: usize = 1_000;
+/// Rows that `todod check --repair-times` corrects at a time.
+pub const REPAIR_STEP: usize = 1_024;
 /// If the list's last change is further in the future than this, a start logs a warning.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// When the log has been unreachable for this time, new and waiting calls are refused.

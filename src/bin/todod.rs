@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Span, SpanRelativeTo};
 use mimalloc::MiMalloc;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -21,9 +22,9 @@ use todo::limits::{
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
 use todo::os::raise_open_files;
-use todo::server::{ListenAddress, Server};
+use todo::server::{ListenAddress, Server, clock};
 use todo::state::{Limits, Retention};
-use todo::store::{CheckReport, MemoryStore, SqliteStore, Store};
+use todo::store::{CheckProgress, MemoryStore, SqliteStore, Store};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -41,10 +42,14 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a list that no server uses for damage, and change nothing
+    /// Check a list that no server uses for damage
     Check {
         /// The data directory of a stopped server, or a database file such as a backup
         path: PathBuf,
+        /// First replace times in the future, which a clock that was ahead left, by the current
+        /// time; needs a data directory
+        #[arg(long)]
+        repair_times: bool,
     },
 }
 
@@ -149,7 +154,7 @@ fn main() -> ExitCode {
     program::start_log("warn,todo=info,todod=info");
     grpcio::redirect_log();
     let done = match command {
-        Some(Command::Check { path }) => check(&path),
+        Some(Command::Check { path, repair_times }) => check(&path, repair_times),
         None => run(args),
     };
     match done {
@@ -158,14 +163,48 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(path: &Path) -> anyhow::Result<()> {
-    let CheckReport { path, tasks, revision, compacted } = SqliteStore::check(path)?;
-    let path = path.display();
-    writeln!(
-        std::io::stdout(),
-        "{path} is sound: {tasks} tasks at revision {revision}, with all changes after revision {compacted}"
-    )?;
-    Ok(())
+/// Prints one line for each finding. Damage is an error.
+fn check(path: &Path, repair_times: bool) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if repair_times {
+        let rows = SqliteStore::repair_times(path, clock())?;
+        writeln!(stdout, "corrected the times of {rows} rows")?;
+    }
+    let bar = ProgressBar::no_length(); // on stderr, and only if that is a terminal
+    let report = SqliteStore::check(path, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    let report = report?;
+    for finding in &report.findings {
+        writeln!(stdout, "{finding}")?;
+    }
+    let path = report.path.display();
+    let listed = report.findings.len();
+    match report.found {
+        0 => writeln!(
+            stdout,
+            "no damage found in {path}: {} tasks, {} changes, {} idempotency records; revision {}, compacted up to revision {}",
+            report.tasks, report.changes, report.requests, report.revision, report.compacted
+        )?,
+        found if found == listed as u64 => bail!("{path} is damaged: {found} findings"),
+        found => bail!("{path} is damaged: {found} findings, the first {listed} are listed"),
+    }
+    Ok(stdout.flush()?)
+}
+
+fn show(bar: &ProgressBar, CheckProgress { step, done, total }: CheckProgress) {
+    if bar.message() != step {
+        let template = match total {
+            Some(_) => "checking the {msg} {wide_bar} {percent}%",
+            None => "checking the {msg} ...",
+        };
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_message(step);
+        bar.set_length(total.unwrap_or(0));
+    }
+    bar.set_position(done);
+    bar.tick();
 }
 
 /// Serves until SIGTERM, SIGINT, or a failure of the store.

@@ -55,6 +55,15 @@ pub enum Answer {
     Purged { id: TaskId, revision: Revision },
 }
 
+impl Answer {
+    pub fn task_id(&self) -> TaskId {
+        match self {
+            Answer::Task(task) => task.id,
+            Answer::Purged { id, .. } => *id,
+        }
+    }
+}
+
 impl From<Mutation> for Request {
     fn from(mutation: Mutation) -> Request {
         Request { mutation, precondition: Precondition::default(), request_id: None }

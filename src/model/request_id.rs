@@ -64,6 +64,27 @@ pub struct IdempotencyRecord {
     pub answer: Answer,
 }
 
+impl IdempotencyRecord {
+    /// Whether it is the record of a request with this fingerprint. The fields of a request
+    /// whose task was purged are no longer known, and are not compared.
+    pub fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+        let Fingerprint(kept) = &self.fingerprint;
+        match self.answer {
+            Answer::Task(_) => self.fingerprint == *fingerprint,
+            Answer::Purged { .. } => **kept == *Fingerprint::without_content(&fingerprint.0),
+        }
+    }
+
+    /// Removes the content of a purged task.
+    pub fn purge(&mut self) {
+        let Fingerprint(kept) = &self.fingerprint;
+        self.fingerprint = Fingerprint(Fingerprint::without_content(kept).into());
+        if let Answer::Task(task) = &self.answer {
+            self.answer = Answer::Purged { id: task.id, revision: task.revision };
+        }
+    }
+}
+
 /// What a request asks for, as a canonical encoding: two requests with one id must have the
 /// same. Stored, so an encoding of one version never changes.
 ///
@@ -75,6 +96,13 @@ pub struct Fingerprint(pub Box<[u8]>);
 
 impl Fingerprint {
     const VERSION: u8 = 1;
+    /// The bytes before the fields.
+    const FIELDS_AT: usize = 18;
+
+    /// The encoding without the fields.
+    pub fn without_content(bytes: &[u8]) -> &[u8] {
+        bytes.get(..Fingerprint::FIELDS_AT).unwrap_or(bytes)
+    }
 
     pub fn new(request: &Request) -> Fingerprint {
         let (operation, id, title) = match &request.mutation {

@@ -107,10 +107,11 @@ impl Server {
 
 fn hooks(completions: &CompletionQueue) -> Hooks {
     let completions = completions.clone();
-    Hooks { flush: Box::new(move || completions.flush()), clock: now }
+    Hooks { flush: Box::new(move || completions.flush()), clock }
 }
 
-fn now() -> Timestamp {
+/// The current time.
+pub fn clock() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

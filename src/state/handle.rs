@@ -9,11 +9,11 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select, 
 use super::actor::{Event, State};
 use super::log::LogPublisher;
 use super::request_index::RequestIndex;
-use super::retention::{Compaction, Trash};
+use super::retention::{Compaction, Trash, future_from};
 use super::subscription::WatcherId;
 use super::watchers::Watchers;
 use super::{ChangeLog, Command, EncodedUpdates, Published, PublishedList, Retention, StateError};
-use crate::limits::{self, CLOCK_AHEAD_MAX, FINISH_WITHIN, GATHER_COMMANDS, IDLE_TICK};
+use crate::limits::{self, FINISH_WITHIN, GATHER_COMMANDS, IDLE_TICK};
 use crate::model::{Filter, Timestamp};
 use crate::store::{History, Store, StoreError};
 
@@ -139,7 +139,7 @@ pub fn spawn<E: EncodedUpdates + 'static>(
 /// Times never go backwards, so a clock that was ahead stays in every later change.
 fn warn_if_clock_was_ahead(changed_at: Timestamp, clock: Timestamp) {
     let ahead = changed_at.0.saturating_sub(clock.0);
-    if u128::try_from(ahead).is_ok_and(|ahead| ahead > CLOCK_AHEAD_MAX.as_micros()) {
+    if changed_at > future_from(clock) {
         log::warn!(
             "the last change was made {} days in the future: check the clock; \
              every new change gets that time, until `todod check --repair-times` corrects it",

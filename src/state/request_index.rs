@@ -12,15 +12,15 @@ use crate::store::RequestNumber;
 
 /// How long idempotency records are kept. The default is that of [`limits`].
 #[derive(Debug, Clone, Copy)]
-pub struct RequestRetention {
+pub(super) struct RequestRetention {
     /// A record is kept for this long, unless there are `count_max` newer ones.
-    pub age: Duration,
+    pub(super) age: Duration,
     /// At most this many are kept.
-    pub count_max: usize,
+    pub(super) count_max: usize,
     /// This many of the newest are kept, whatever their age.
-    pub count_min: usize,
+    pub(super) count_min: usize,
     /// At most this many are deleted at a time.
-    pub step: usize,
+    pub(super) step: usize,
 }
 
 impl Default for RequestRetention {
@@ -39,7 +39,7 @@ impl Default for RequestRetention {
 /// Numbers of records grow without gaps. So a record is found by its number, and the table
 /// holds only the lower 32 bits of numbers.
 #[derive(Debug, Default)]
-pub struct RequestIndex {
+pub(super) struct RequestIndex {
     /// The hash of each record's request id, in the order of their numbers.
     hashes: VecDeque<u64>,
     /// The time of each, in seconds since the Unix epoch.
@@ -51,7 +51,7 @@ pub struct RequestIndex {
 impl RequestIndex {
     /// The index of the records that a store has loaded: their hashes and times, in order,
     /// and the number of the last one.
-    pub fn new(requests: &[(u64, Timestamp)], last: RequestNumber) -> RequestIndex {
+    pub(super) fn new(requests: &[(u64, Timestamp)], last: RequestNumber) -> RequestIndex {
         let mut index = RequestIndex {
             hashes: VecDeque::with_capacity(requests.len()),
             times: VecDeque::with_capacity(requests.len()),
@@ -64,29 +64,31 @@ impl RequestIndex {
         index
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.hashes.len()
     }
 
     /// The numbers of the records whose request id has the same hash, newest first. Almost
     /// always none or one. The store knows which of them has the same request id.
-    pub fn find(&self, id: &RequestId) -> Vec<RequestNumber> {
+    pub(super) fn find(&self, id: &RequestId) -> Vec<RequestNumber> {
         self.find_hash(id.hash())
     }
 
     /// Adds the record after the last one.
-    pub fn push(&mut self, id: &RequestId, at: Timestamp) {
+    pub(super) fn push(&mut self, id: &RequestId, at: Timestamp) {
         self.push_hash(id.hash(), at);
     }
 
     /// The number up to which records are to be deleted; 0: none. Records are deleted in
     /// order, up to the first that is kept: where the clock went back, an old one may wait
-    /// behind one that looks young.
-    pub fn forget_due(&self, now: Timestamp, retention: &RequestRetention) -> RequestNumber {
+    /// behind one that looks young. One with a time in the future is old: the clock was ahead.
+    pub(super) fn forget_due(&self, now: Timestamp, retention: &RequestRetention) -> RequestNumber {
         let oldest_kept = i64::from(seconds(now)) - retention.age.as_secs() as i64;
+        let future_from = seconds(super::retention::future_from(now));
         let is_due = |(index, at): &(usize, &u32)| {
             let newer = self.len() - 1 - index;
-            let due = i64::from(**at) < oldest_kept || newer >= retention.count_max;
+            let old = i64::from(**at) < oldest_kept || **at > future_from;
+            let due = old || newer >= retention.count_max;
             due && newer >= retention.count_min
         };
         let due = self.times.iter().enumerate().take(retention.step).take_while(is_due).count();
@@ -97,7 +99,7 @@ impl RequestIndex {
     }
 
     /// Removes the records up to this number.
-    pub fn forget(&mut self, up_to: RequestNumber) {
+    pub(super) fn forget(&mut self, up_to: RequestNumber) {
         while self.first() <= up_to
             && let (Some(hash), Some(_)) = (self.hashes.pop_front(), self.times.pop_front())
         {
@@ -186,6 +188,19 @@ mod tests {
         assert!(index.len() == 0 && index.numbers.is_empty());
         index.push(&id("a"), at(0));
         assert_eq!(index.find(&id("a")), [1_002]);
+    }
+
+    /// The clock was ahead for the first 200, by two days.
+    #[test]
+    fn times_in_the_future_do_not_keep_requests() {
+        let ahead = |n| if n <= 200 { 2 * 24 * 60 * 60 } else { 0 };
+        let requests: Vec<_> = (1..=1_000).map(|n| (n as u64, at(n + ahead(n)))).collect();
+        let index = RequestIndex::new(&requests, 1_000);
+        let age = Duration::from_secs(24 * 60 * 60);
+        let retention = RequestRetention { age, count_max: 1_000_000, count_min: 100, step: 500 };
+        assert_eq!(index.forget_due(at(1_000), &retention), 200);
+        let retention = RequestRetention { count_min: 900, ..retention };
+        assert_eq!(index.forget_due(at(1_000), &retention), 100);
     }
 
     #[test]

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::limits::{
-    self, COMPACTION_RETRY, COMPACTION_STEP, TRASH_CHECK_MAX, TRASH_RETRY, TRASH_STEP,
+    self, CLOCK_AHEAD_MAX, COMPACTION_RETRY, COMPACTION_STEP, TRASH_CHECK_MAX, TRASH_RETRY,
+    TRASH_STEP,
 };
 use crate::model::{
     Action, Change, Edit, Mutation, Precondition, Request, Revision, Task, TaskId, Timestamp,
@@ -78,6 +79,7 @@ impl Compaction {
             up_to: head.saturating_sub(self.retention.revisions_max - self.retention.slack()),
             up_to_if_old: head.saturating_sub(self.retention.revisions),
             made_before: before(now, self.retention.age),
+            future_from: future_from(now),
         }
     }
 
@@ -92,6 +94,11 @@ impl Compaction {
             false => None,
         };
     }
+}
+
+/// Times after this one are those of a clock that was ahead.
+pub(super) fn future_from(now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_add(CLOCK_AHEAD_MAX.as_micros() as i64))
 }
 
 /// The time that was this long before another.
@@ -196,7 +203,12 @@ mod tests {
         assert_eq!(compaction.next(), Some(now));
         assert_eq!(
             compaction.due(11, Timestamp(5_000_000)),
-            CompactionDue { up_to: -80, up_to_if_old: 1, made_before: Timestamp(4_000_000) }
+            CompactionDue {
+                up_to: -80,
+                up_to_if_old: 1,
+                made_before: Timestamp(4_000_000),
+                future_from: Timestamp(5_000_000 + 24 * 60 * 60 * 1_000_000),
+            }
         );
         compaction.advanced(0, 11, now);
         let later = now + COMPACTION_RETRY;

@@ -68,7 +68,7 @@ impl Transaction {
             None => find_request(request_id, store, index)?,
         };
         if let Some(earlier) = earlier {
-            return match earlier.fingerprint == fingerprint {
+            return match earlier.is_of(&fingerprint) {
                 true => Ok(earlier.answer),
                 false => Err(Rejection::RequestIdReused(request_id.as_str().to_owned()).into()),
             };

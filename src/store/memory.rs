@@ -148,6 +148,15 @@ impl MemoryLog {
         self.head = batch.head;
         let requests = batch.requests.iter().cloned();
         self.requests.extend(requests.map(|request| (batch.at, request)));
+        let is_purge = |recorded: &&RecordedChange| recorded.change.after.is_none();
+        let purged: BTreeSet<TaskId> =
+            batch.changes.iter().filter(is_purge).map(|recorded| recorded.change.task_id).collect();
+        if !purged.is_empty() {
+            let requests = self.requests.iter_mut().map(|(_, request)| request);
+            requests
+                .filter(|request| purged.contains(&request.answer.task_id()))
+                .for_each(IdempotencyRecord::purge);
+        }
         self.last_request += batch.requests.len() as RequestNumber;
         while self.first_request() <= batch.forget_requests && self.requests.pop_front().is_some() {
         }

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use crate::limits::CHECK_FINDINGS_MAX;
 use crate::model::{Change, Head, IdempotencyRecord, Revision, Task, TaskId, TaskList, Timestamp};
 use crate::os::random_hex;
 use crate::wire::record;
@@ -173,16 +174,43 @@ pub struct Loaded {
     pub last_request: RequestNumber,
 }
 
-/// A list that was checked in full and is sound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the full check of a list read and found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckReport {
+    /// The database.
     pub path: PathBuf,
-    /// Deleted ones included.
-    pub tasks: usize,
+    /// Rows that were read. Deleted tasks are included.
+    pub tasks: u64,
+    pub changes: u64,
+    pub requests: u64,
     /// Of the newest change.
     pub revision: Revision,
     /// Every change after this revision is kept.
     pub compacted: Revision,
+    /// One line for each kind of damage, up to [`CHECK_FINDINGS_MAX`]; empty if the list is sound.
+    pub findings: Vec<String>,
+    /// The number of all findings.
+    pub found: u64,
+}
+
+impl CheckReport {
+    fn add(&mut self, finding: String) {
+        self.found += 1;
+        if self.findings.len() < CHECK_FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// How far a check has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// What it reads, such as `changes`.
+    pub step: &'static str,
+    /// Rows that were read.
+    pub done: u64,
+    /// About how many rows there are, if that is known.
+    pub total: Option<u64>,
 }
 
 impl Loaded {
@@ -249,14 +277,16 @@ fn refuse_compacted(after: Revision, compacted: Revision) -> Result<(), HistoryE
 pub struct CompactionDue {
     /// All changes up to this revision.
     pub up_to: Revision,
-    /// Changes up to this revision that were made before `made_before`.
+    /// Changes up to this revision that were made before `made_before`, or after
+    /// `future_from`: the clock was ahead when they were made.
     pub up_to_if_old: Revision,
     pub made_before: Timestamp,
+    pub future_from: Timestamp,
 }
 
 impl CompactionDue {
     fn covers(&self, revision: Revision, made: Timestamp) -> bool {
-        let old = made < self.made_before;
+        let old = made < self.made_before || made > self.future_from;
         revision <= self.up_to || (old && revision <= self.up_to_if_old)
     }
 }

@@ -107,7 +107,12 @@ pub fn committed(store: &mut dyn Store, batch: &Batch) {
 
 /// Compaction is due up to this revision, however young the changes are.
 pub fn due_up_to(revision: Revision) -> CompactionDue {
-    CompactionDue { up_to: revision, up_to_if_old: 0, made_before: Timestamp(0) }
+    CompactionDue {
+        up_to: revision,
+        up_to_if_old: 0,
+        made_before: Timestamp(0),
+        future_from: Timestamp(i64::MAX),
+    }
 }
 
 /// One step: a verb with its argument, then `?` and the expected revision, then `#` and

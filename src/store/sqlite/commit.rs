@@ -1,14 +1,14 @@
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, Row, Statement, params};
 
 use super::error::CommitError;
 use super::failure::Fault;
 use super::list_row::ListRow;
 use super::rows::{
-    ChangeRow, Checked, INSERT_CHANGE, INSERT_REQUEST, PUT_TASK, RequestRow, TaskRow,
+    ChangeRow, Checked, INSERT_CHANGE, INSERT_REQUEST, PUT_TASK, REQUESTS, RequestRow, TaskRow,
     change_columns,
 };
 use super::transaction;
-use crate::model::{Answer, IdempotencyRecord, Revision, TaskId, Timestamp};
+use crate::model::{Answer, Fingerprint, IdempotencyRecord, TaskId, Timestamp};
 use crate::store::{Batch, RecordedChange, RequestNumber};
 use crate::wire::record;
 
@@ -42,13 +42,17 @@ fn put(
                 let (id, revision) = (change.task_id.into(), change.revision);
                 TaskRow { id, revision, record }.put(&mut put_task)?;
             }
-            None => purge(connection, change.task_id)?,
+            None => {}
         }
         ChangeRow::new(recorded).insert(&mut insert_change)?;
     }
     let mut insert_request = connection.prepare_cached(INSERT_REQUEST)?;
     for (number, request) in (list.last_request + 1..).zip(&batch.requests) {
         put_request(&mut insert_request, number, batch.at, request)?;
+    }
+    // Last, because the batch may have made what it purges.
+    for recorded in batch.changes.iter().filter(|recorded| recorded.change.after.is_none()) {
+        purge(connection, recorded.change.task_id)?;
     }
     if after.forgotten_request > list.forgotten_request {
         connection
@@ -80,29 +84,75 @@ pub(super) fn put_request(
     .insert(insert)
 }
 
-/// Deletes the task and the content of its changes so far. A damaged change stays as it
-/// is: its task id may be wrong.
+/// Deletes the task and the content of its changes and idempotency records. A damaged row
+/// stays as it is: its task id may be wrong.
 fn purge(connection: &Connection, task: TaskId) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM tasks WHERE id = ?1")?.execute(params![task])?;
-    let mut select = connection.prepare_cached(concat!(
+    let changes = concat!(
         "SELECT ",
         change_columns!(),
         " FROM changes AS c WHERE task_id = ?1 AND revision > ?2 ORDER BY revision LIMIT 1"
-    ))?;
+    );
     let mut update = connection
         .prepare_cached("UPDATE changes SET record = x'', checksum = ?2 WHERE revision = ?1")?;
-    // Row by row: a statement must not read the table that another one changes.
-    let mut last: Revision = 0;
+    each_row(
+        connection,
+        changes,
+        task,
+        |row| {
+            let change = ChangeRow::read(row)?;
+            let checksum = ChangeRow { record: &[], ..change }.checksum();
+            Ok(Emptied { fingerprint: Vec::new(), checksum })
+        },
+        |revision, Emptied { checksum, .. }| update.execute(params![revision, checksum]),
+    )?;
+    let requests = format!("{REQUESTS} WHERE task_id = ?1 AND number > ?2 ORDER BY number LIMIT 1");
+    let mut update = connection.prepare_cached(
+        "UPDATE requests SET record = x'', fingerprint = ?2, checksum = ?3 WHERE number = ?1",
+    )?;
+    each_row(
+        connection,
+        &requests,
+        task,
+        |row| {
+            let request = RequestRow::read(row)?;
+            let fingerprint = Fingerprint::without_content(request.fingerprint);
+            let checksum = RequestRow { record: &[], fingerprint, ..request }.checksum();
+            Ok(Emptied { fingerprint: fingerprint.to_vec(), checksum })
+        },
+        |number, Emptied { fingerprint, checksum }| {
+            update.execute(params![number, fingerprint, checksum])
+        },
+    )
+}
+
+/// What is left of a row of a purged task.
+struct Emptied {
+    fingerprint: Vec<u8>,
+    checksum: u32,
+}
+
+/// Updates the rows of a task one by one: a statement must not read the table that another
+/// one changes.
+fn each_row(
+    connection: &Connection,
+    select: &str,
+    task: TaskId,
+    empty: impl Fn(&Row<'_>) -> Result<Emptied, Fault>,
+    mut update: impl FnMut(i64, Emptied) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached(select)?;
+    let mut last: i64 = 0;
     loop {
         let mut rows = select.query(params![task, last])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         last = row.get(0)?;
-        let checksum = match ChangeRow::read(row) {
-            Ok(change) => ChangeRow { record: &[], ..change }.checksum(),
+        let emptied = match empty(row) {
+            Ok(emptied) => emptied,
             Err(Fault::Sqlite(error)) => return Err(error),
             Err(_damaged) => continue,
         };
         drop(rows);
-        update.execute(params![last, checksum])?;
+        update(last, emptied)?;
     }
 }

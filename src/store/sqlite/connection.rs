@@ -81,15 +81,28 @@ pub(super) fn format(connection: &Connection) -> Result<i64, Fault> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
-/// SQLite's own check of the whole file. Returns at most `errors_max` errors as one.
-pub(super) fn check_file(connection: &Connection, errors_max: u32) -> Result<(), Fault> {
-    let mut check = connection.prepare(&format!("PRAGMA quick_check({errors_max})"))?;
-    let found: Vec<String> =
-        check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    match &found[..] {
-        [ok] if ok == "ok" => Ok(()),
-        errors => Err(Fault::Damage(errors.join("; "))),
+/// SQLite's check of the whole file, without the order of its indexes. The first error.
+pub(super) fn quick_check(connection: &Connection) -> Result<(), Fault> {
+    match check_file(connection, "PRAGMA quick_check(1)")?.pop() {
+        None => Ok(()),
+        Some(error) => Err(Fault::Damage(error)),
     }
+}
+
+/// SQLite's full check of the file: at most `errors_max` errors.
+pub(super) fn integrity_errors(
+    connection: &Connection,
+    errors_max: usize,
+) -> Result<Vec<String>, Fault> {
+    check_file(connection, &format!("PRAGMA integrity_check({errors_max})"))
+}
+
+fn check_file(connection: &Connection, pragma: &str) -> Result<Vec<String>, Fault> {
+    let mut check = connection.prepare(pragma)?;
+    let mut found: Vec<String> =
+        check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    found.retain(|error| error != "ok");
+    Ok(found)
 }
 
 /// The settings that durability depends on. Each is read back: SQLite ignores what it

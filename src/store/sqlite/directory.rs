@@ -54,22 +54,10 @@ pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, Lock), SqliteError> {
 }
 
 impl Lock {
-    /// Locks the database file as well, without waiting: `todod.lock` may have been removed
-    /// while another process holds it. Then writes the process id into `todod.lock`.
-    ///
-    /// The returned file must outlive every SQLite connection to the database: closing any
-    /// descriptor of a file releases the POSIX locks that SQLite holds on it. On Linux,
-    /// `flock` and POSIX locks do not see each other.
+    /// Locks the database file as well: `todod.lock` may have been removed while another
+    /// process holds it. Then writes the process id into `todod.lock`.
     pub(super) fn lock_database(&mut self, path: &Path) -> Result<File, SqliteError> {
-        let failed = |error: io::Error| SqliteError::Failed {
-            path: path.to_owned(),
-            detail: error.to_string(),
-        };
-        let database = File::open(path).map_err(failed)?;
-        if !lock_without_waiting(&database).map_err(failed)? {
-            let holder = "another process".to_owned();
-            return Err(SqliteError::InUse { path: self.data_dir.clone(), holder });
-        }
+        let database = lock_database(path)?;
         if let Err(error) = self.sign() {
             // The process id only improves an error message. On a full disk the list still opens.
             let lock = self.data_dir.join(LOCK);
@@ -81,6 +69,24 @@ impl Lock {
     fn sign(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         writeln!(self.file, "{}", std::process::id())
+    }
+}
+
+/// Locks a database file, without waiting.
+///
+/// The returned file must outlive every SQLite connection to the database: closing any
+/// descriptor of a file releases the POSIX locks that SQLite holds on it. On Linux,
+/// `flock` and POSIX locks do not see each other.
+pub(super) fn lock_database(path: &Path) -> Result<File, SqliteError> {
+    let failed =
+        |error: io::Error| SqliteError::Failed { path: path.to_owned(), detail: error.to_string() };
+    let database = File::open(path).map_err(failed)?;
+    match lock_without_waiting(&database).map_err(failed)? {
+        true => Ok(database),
+        false => {
+            let path = path.parent().unwrap_or(path).to_owned();
+            Err(SqliteError::InUse { path, holder: "another process".to_owned() })
+        }
     }
 }
 

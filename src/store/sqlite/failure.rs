@@ -21,17 +21,25 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// What is damaged, if it is damage.
+    pub(super) fn into_damage(self) -> Result<String, Fault> {
+        match self {
+            Fault::Damage(detail) => Ok(detail),
+            Fault::Sqlite(error) if is_damage(&error) => Ok(message(&error)),
+            other => Err(other),
+        }
+    }
+
     /// The error for the database at `path`. `inspect` found our application id in the
     /// file, so "not a database" means that it is damaged.
     pub(super) fn at(self, path: &Path) -> SqliteError {
         let path = path.to_owned();
-        match self {
-            Fault::Damage(detail) => SqliteError::Corrupt { path, detail },
-            Fault::Unfit(detail) => SqliteError::Failed { path, detail },
-            Fault::Sqlite(error) if is_damage(&error) => {
-                SqliteError::Corrupt { path, detail: message(&error) }
+        match self.into_damage() {
+            Ok(detail) => SqliteError::Corrupt { path, detail },
+            Err(Fault::Damage(detail) | Fault::Unfit(detail)) => {
+                SqliteError::Failed { path, detail }
             }
-            Fault::Sqlite(error) => SqliteError::Failed { path, detail: describe(&error) },
+            Err(Fault::Sqlite(error)) => SqliteError::Failed { path, detail: describe(&error) },
         }
     }
 }

@@ -76,6 +76,7 @@ ALTER TABLE requests RENAME TO old_requests;
 /// The index is made when the table is full, which is faster.
 const FINISH: &str = "
 CREATE INDEX changes_by_task ON changes (task_id);
+CREATE INDEX requests_by_task ON requests (task_id);
 DROP TABLE old_tasks;
 DROP TABLE old_changes;
 DROP TABLE old_requests;

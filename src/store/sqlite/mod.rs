@@ -10,7 +10,8 @@
 //! | `format3` | the tables, and the step that makes them from format 2 |
 //! | `connection` | the connection, its settings, checkpoints |
 //! | `recovery` | the list as it was left |
-//! | `check` | the full check of a list that no server uses |
+//! | `check`, `audit` | the full check of a list that no server uses |
+//! | `repair` | corrects the times that a clock which was ahead left |
 //! | `commit` | one batch, one transaction |
 //! | `compaction` | deletes old changes, a step at a time |
 //! | `transaction` | a transaction that writes, and what its failure means |
@@ -18,6 +19,7 @@
 //! | `rows`, `list_row` | the rows of the tables and their checksums |
 //! | `failure`, `error` | SQLite's errors in this crate's terms |
 
+mod audit;
 mod check;
 mod commit;
 mod compaction;
@@ -31,6 +33,7 @@ mod history;
 mod inspect;
 mod list_row;
 mod recovery;
+mod repair;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -58,11 +61,11 @@ use self::list_row::ListRow;
 use self::rows::{Checked, REQUESTS, RequestRow};
 use self::schema::Migration;
 use super::{
-    Batch, BatchLimits, CheckReport, CompactionDue, Event, History, Loaded, RequestNumber, Store,
-    StoreError, new_list_id,
+    Batch, BatchLimits, CheckProgress, CheckReport, CompactionDue, Event, History, Loaded,
+    RequestNumber, Store, StoreError, new_list_id,
 };
 use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX};
-use crate::model::{IdempotencyRecord, Revision};
+use crate::model::{IdempotencyRecord, Revision, Timestamp};
 
 /// The database, in the data directory.
 const DATABASE: &str = "todo.db";
@@ -119,9 +122,18 @@ impl SqliteStore {
     }
 
     /// Checks all of a list that no server uses: a data directory, or a database file such
-    /// as a backup. Returns what is wrong as an error, and changes nothing.
-    pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
-        Ok(check::check(path)?)
+    /// as a backup. Changes nothing.
+    pub fn check(
+        path: &Path,
+        progress: &mut dyn FnMut(CheckProgress),
+    ) -> Result<CheckReport, StoreError> {
+        Ok(check::check(path, progress)?)
+    }
+
+    /// Replaces each time after `now` by `now` in the data directory of a stopped server.
+    /// Returns the number of rows that it corrected.
+    pub fn repair_times(data_dir: &Path, now: Timestamp) -> Result<u64, StoreError> {
+        Ok(SqliteStore::correct_times(data_dir, now)?)
     }
 
     fn open_with(
@@ -202,7 +214,7 @@ impl SqliteStore {
             known.revision
         );
         self.keep_log();
-        let list = ListRow { list_id: new_list_id().map_err(failure::no_random)?.into(), ..list };
+        let list = ListRow { list_id: fresh_list_id()?, ..list };
         list.write(&self.connection)?;
         Ok(list)
     }
@@ -286,6 +298,28 @@ impl SqliteStore {
         }
     }
 
+    /// Checkpoints, if the condition allows it, and closes the files.
+    fn finish(self) -> Result<(), SqliteError> {
+        // The locks stay in `self`, which is dropped after the connection is closed.
+        let SqliteStore { connection, path, condition, files, mut head, .. } = self;
+        let is_sound = matches!(condition, Condition::Sound(_));
+        if is_sound {
+            let moved = files.check().map_err(Fault::Unfit);
+            if let Err(fault) = moved.and_then(|()| connection::checkpoint(&connection)) {
+                connection::keep_as_it_is(&connection);
+                return Err(fault.at(&path));
+            }
+        }
+        connection.close().map_err(|(_, error)| Fault::from(error).at(&path))?;
+        if is_sound
+            && !inspect::has_log(&path)
+            && let Some(known) = head.head().cloned()
+        {
+            head.note(StoredHead { closed: true, ..known });
+        }
+        Ok(())
+    }
+
     fn read_request(&self, number: RequestNumber) -> Result<Option<IdempotencyRecord>, Fault> {
         let kept = match &self.condition {
             Condition::Sound(list) => list.forgotten_request + 1..=list.last_request,
@@ -330,6 +364,10 @@ fn note_use(head: &mut HeadFile, path: &Path, cookie: u32) -> std::io::Result<()
         false => [cookie; 2],
     };
     head.replace(StoredHead { cookies, closed: false, ..known })
+}
+
+fn fresh_list_id() -> Result<Arc<str>, Fault> {
+    Ok(new_list_id().map_err(failure::no_random)?.into())
 }
 
 /// A random cookie of 31 bits: SQLite's cookie is a signed integer.
@@ -399,23 +437,6 @@ impl Store for SqliteStore {
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
-        // The locks stay in `self`, which is dropped after the connection is closed.
-        let SqliteStore { connection, path, condition, files, mut head, .. } = *self;
-        let is_sound = matches!(condition, Condition::Sound(_));
-        if is_sound {
-            let moved = files.check().map_err(Fault::Unfit);
-            if let Err(fault) = moved.and_then(|()| connection::checkpoint(&connection)) {
-                connection::keep_as_it_is(&connection);
-                return Err(fault.at(&path).into());
-            }
-        }
-        connection.close().map_err(|(_, error)| Fault::from(error).at(&path))?;
-        if is_sound
-            && !inspect::has_log(&path)
-            && let Some(known) = head.head().cloned()
-        {
-            head.note(StoredHead { closed: true, ..known });
-        }
-        Ok(())
+        Ok(self.finish()?)
     }
 }

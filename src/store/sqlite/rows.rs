@@ -281,14 +281,32 @@ impl RequestRow<'_> {
         self.checked().map_err(|why| damaged(RequestRow::NAME, self.number, why))
     }
 
+    /// The task that was answered; `None` if it was purged.
+    pub(super) fn task(&self) -> Result<Option<Task>, Fault> {
+        self.decoded().map_err(|why| damaged(RequestRow::NAME, self.number, why))
+    }
+
+    fn decoded(&self) -> Result<Option<Task>, String> {
+        match self.record {
+            [] => Ok(None),
+            record => decode(record, self.task_id, self.revision).map(Some),
+        }
+    }
+
+    /// Whether it holds what a purge removes.
+    pub(super) fn has_content(&self) -> bool {
+        let RequestRow { record, fingerprint, .. } = self;
+        !record.is_empty() || Fingerprint::without_content(fingerprint) != *fingerprint
+    }
+
     fn checked(&self) -> Result<IdempotencyRecord, String> {
         let request_id = RequestId::new(self.request_id).map_err(|error| error.to_string())?;
-        let answer = match self.record {
-            [] => Answer::Purged {
+        let answer = match self.decoded()? {
+            None => Answer::Purged {
                 id: self.task_id.try_into().map_err(|_| "its task id is out of range")?,
                 revision: self.revision,
             },
-            record => Answer::Task(Arc::new(decode(record, self.task_id, self.revision)?)),
+            Some(task) => Answer::Task(Arc::new(task)),
         };
         Ok(IdempotencyRecord {
             request_id: request_id.ok_or("its request_id is empty")?,

@@ -169,7 +169,7 @@ pub(super) fn bring_up_to_date(
     if format == format_after(migrations) && write_ahead {
         return Ok(());
     }
-    connection::check_file(connection, 1).map_err(at_path)?;
+    connection::quick_check(connection).map_err(at_path)?;
     for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
         log::info!("migrating {} from format {from} to {}", path.display(), from + 1);
         migrate(connection, *migration, from as i64 + 1).map_err(at_path)?;

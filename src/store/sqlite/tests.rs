@@ -1,5 +1,6 @@
 //! Real files in temporary directories.
 
+mod check;
 mod commit;
 mod compaction;
 mod damage;
@@ -29,6 +30,9 @@ impl SqliteStore {
         self.write(|connection, list| super::commit::commit(connection, list, batch)).map(|_| ())
     }
 }
+
+const GOLDEN_FORMAT_1: &[u8] = include_bytes!("tests/golden/format-1.db");
+const GOLDEN_FORMAT_2: &[u8] = include_bytes!("tests/golden/format-2.db");
 
 /// A data directory.
 struct Fixture {

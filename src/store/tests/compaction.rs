@@ -25,21 +25,25 @@ fn a_step_passes_a_limited_number_of_changes_and_the_next_continues() {
 #[test]
 fn which_changes_are_due() {
     // Change 1 was made at 1,001, change 2 at 1,002 and so on.
-    for (what, up_to, up_to_if_old, made_before, expected) in [
-        ("nothing", 0, 0, 0, 0),
-        ("up to", 4, 0, 0, 4),
-        ("old, but to be kept", 0, 0, 9_999, 0),
-        ("old", 0, 5, 9_999, 5),
-        ("old, up to a time", 0, 5, 1_004, 3),
-        ("young, but too many", 4, 5, 1_002, 4),
-        ("too many, and more that are old", 2, 5, 1_005, 4),
-        ("more than are old", 5, 2, 1_005, 5),
-        ("no more than there are", 99, 99, 9_999, 6),
+    for (what, up_to, up_to_if_old, (made_before, future_from), expected) in [
+        ("nothing", 0, 0, (0, 9_999), 0),
+        ("up to", 4, 0, (0, 9_999), 4),
+        ("old, but to be kept", 0, 0, (9_999, 9_999), 0),
+        ("old", 0, 5, (9_999, 9_999), 5),
+        ("old, up to a time", 0, 5, (1_004, 9_999), 3),
+        ("young, but too many", 4, 5, (1_002, 9_999), 4),
+        ("too many, and more that are old", 2, 5, (1_005, 9_999), 4),
+        ("more than are old", 5, 2, (1_005, 9_999), 5),
+        ("no more than there are", 99, 99, (9_999, 9_999), 6),
+        ("in the future", 0, 5, (0, 1_000), 5),
+        ("in the future, behind one that is not", 0, 5, (0, 1_001), 0),
+        ("in the future, but to be kept", 0, 0, (0, 1_000), 0),
     ] {
         with_each_store(|mut test| {
             test.commit("add milk; add eggs; done 1; done 2; reopen 1; add bread");
             let made_before = Timestamp(made_before);
-            let due = CompactionDue { up_to, up_to_if_old, made_before };
+            let future_from = Timestamp(future_from);
+            let due = CompactionDue { up_to, up_to_if_old, made_before, future_from };
             for _ in 0..2 {
                 test.compacted = test.store.compact(&due).unwrap();
                 assert_eq!(test.compacted, expected, "{what}");

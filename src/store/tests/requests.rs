@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::RequestId;
+use crate::model::{Answer, Fingerprint, IdempotencyRecord, RequestId};
+use crate::store::oracle::parse;
 
 /// Commits the batch, forgetting the idempotency records up to a number.
 fn commit_and_forget(test: &mut StoreUnderTest, script: &str, forget_requests: RequestNumber) {
@@ -10,13 +11,20 @@ fn commit_and_forget(test: &mut StoreUnderTest, script: &str, forget_requests: R
 #[test]
 fn idempotency_records_are_found_by_number() {
     with_each_store(|mut test| {
-        // The third changes nothing and is kept, too. The last purges.
+        // The third changes nothing and is kept, too. The fourth purges, which takes the
+        // content of the others.
         let batch = test.oracle.batch("add milk #a; done 1 #b; done 1 #c; delete 1; purge 1 #d");
         committed(&mut *test.store, &batch);
         let more = test.oracle.batch("add eggs #e");
         committed(&mut *test.store, &more);
-        let expected = [batch.requests, more.requests].concat();
+        let mut expected = [batch.requests, more.requests].concat();
+        expected[..4].iter_mut().for_each(IdempotencyRecord::purge);
         assert_eq!(expected.len(), 5);
+        assert_eq!(expected[1].answer, Answer::Purged { id: 1, revision: 2 });
+        let retry = |title| Fingerprint::new(&parse(&format!("add {title} #a")));
+        assert!(expected[0].is_of(&retry("milk")) && expected[0].is_of(&retry("bread")));
+        assert!(!expected[0].is_of(&Fingerprint::new(&parse("done 1 #a"))));
+        assert!(expected[4].is_of(&retry("eggs")) && !expected[4].is_of(&retry("bread")));
         for (number, request) in (1..).zip(&expected) {
             assert_eq!(test.store.find_request(number).unwrap().as_ref(), Some(request));
         }

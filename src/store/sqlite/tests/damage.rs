@@ -174,6 +174,16 @@ fn read_everything(fixture: &Fixture) -> Result<Content, SqliteError> {
 /// Reads the damaged file. Returns whether the damage was reported; otherwise it is
 /// harmless.
 fn check_damage(what: &str, damaged: &[u8], sound: &Content) -> bool {
+    let reported = is_reported(what, damaged, sound);
+    // Whatever a caller can meet, the check names beforehand.
+    let fixture = Fixture::with_database(damaged);
+    let checked = SqliteStore::check(&fixture.database(), &mut |_| {});
+    let found = checked.map_or(true, |report| report.found > 0);
+    assert!(found || !reported, "{what}: the check found nothing");
+    reported
+}
+
+fn is_reported(what: &str, damaged: &[u8], sound: &Content) -> bool {
     let fixture = Fixture::with_database(damaged);
     let read = match read_everything(&fixture) {
         Ok(read) => read,

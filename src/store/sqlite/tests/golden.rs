@@ -18,8 +18,6 @@ use crate::model::{Answer, Change, Fingerprint, IdempotencyRecord, Revision, Tas
 use crate::store::ChangeRange;
 use crate::store::oracle::parse;
 
-const FORMAT_1: &[u8] = include_bytes!("golden/format-1.db");
-const FORMAT_2: &[u8] = include_bytes!("golden/format-2.db");
 const FORMAT_2_KILLED: &[u8] = include_bytes!("golden/format-2-killed.db");
 const FORMAT_2_KILLED_LOG: &[u8] = include_bytes!("golden/format-2-killed.db-wal");
 
@@ -28,8 +26,8 @@ fn golden_databases_open_with_their_content() {
     let killed = Fixture::with_database(FORMAT_2_KILLED);
     fs::write(killed.path().join("todo.db-wal"), FORMAT_2_KILLED_LOG).unwrap();
     for (fixture, expected) in [
-        (Fixture::with_database(FORMAT_1), expect_file!["golden/format-1.txt"]),
-        (Fixture::with_database(FORMAT_2), expect_file!["golden/format-2.txt"]),
+        (Fixture::with_database(GOLDEN_FORMAT_1), expect_file!["golden/format-1.txt"]),
+        (Fixture::with_database(GOLDEN_FORMAT_2), expect_file!["golden/format-2.txt"]),
         (killed, expect_file!["golden/format-2-killed.txt"]),
     ] {
         // The first opening migrates, the second finds what that left.
@@ -44,7 +42,7 @@ fn golden_databases_open_with_their_content() {
 /// A migrated list is as good as a new one: it takes changes, and its history compacts.
 #[test]
 fn a_golden_database_of_format_1_takes_changes_and_compacts() {
-    let fixture = Fixture::with_database(FORMAT_1);
+    let fixture = Fixture::with_database(GOLDEN_FORMAT_1);
     let (mut store, loaded) = fixture.open();
     let mut oracle = Oracle::of(&loaded);
     oracle.clock = loaded.head.changed_at.0;
