@@ -332,10 +332,10 @@ impl Store for SharedStore {
     }
 }
 
-/// Requests, each of which may be sent several times.
-#[derive(Clone)]
+/// What a request asks for.
 enum Change {
     Add(String),
+    /// The task, and which edit.
     Edit(i32, u64),
 }
 
@@ -427,6 +427,7 @@ impl Cluster<'_> {
     }
 }
 
+/// `None`: it was rejected. A rejection is not recorded, so a later attempt may be executed.
 fn send_until_executed(
     clients: &[Client],
     start: usize,
@@ -434,16 +435,13 @@ fn send_until_executed(
     request_id: &str,
 ) -> Option<Task> {
     let mut at = start;
-    let answer = retry(|| {
+    retry(|| {
         at += 1;
-        let answer = send(&clients[at % clients.len()], change, request_id);
-        match answer.as_ref().map_err(|why| why.code) {
-            Err(Code::FailedPrecondition) => Ok(None),
-            _ => answer.map(Some),
+        match send(&clients[at % clients.len()], change, request_id) {
+            Err(why) if why.code == Code::FailedPrecondition => Ok(None),
+            answer => answer.map(Some),
         }
-    });
-    // A rejection is not recorded, so a later attempt may be executed.
-    answer
+    })
 }
 
 /// Calls again while the server is unavailable: busy, out of reach, or unsure.
@@ -464,7 +462,7 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, CallError>) -> T {
 fn send(client: &Client, change: &Change, request_id: &str) -> Result<Task, CallError> {
     let request_id = request_id.to_owned();
     let (task_id, edit) = match change {
-        Change::Add(_) => return client.add_with(title_of(change), &request_id),
+        Change::Add(title) => return client.add_with(title, &request_id),
         Change::Edit(task_id, edit) => (*task_id, *edit),
     };
     let task = match edit {
@@ -491,13 +489,6 @@ fn send(client: &Client, change: &Change, request_id: &str) -> Result<Task, Call
         }
     };
     Ok(task.unwrap())
-}
-
-fn title_of(change: &Change) -> &str {
-    match change {
-        Change::Add(title) => title,
-        Change::Edit(..) => "",
-    }
 }
 
 /// Watchers of every filter, each on whichever server it calls next.
@@ -550,10 +541,9 @@ fn check_acknowledged(entries: &[Arc<Batch>], log: &Log, acknowledged: &[Acknowl
 fn check_servers(servers: &[TestServer], log: &Log) {
     for server in servers {
         let client = server.client();
-        let mut tasks = Vec::new();
-        tasks.extend(client.pages(Filter::ANY).flat_map(Result::unwrap));
-        assert_eq!(tasks, log.tasks_at(log.newest(), Filter::ANY));
-        let (changes, last) = list_changes(&client, &ListChangesRequest::new()).unwrap();
+        let pages = retry(|| client.pages(Filter::ANY).collect::<Result<Vec<_>, _>>());
+        assert_eq!(pages.concat(), log.tasks_at(log.newest(), Filter::ANY));
+        let (changes, last) = retry(|| list_changes(&client, &ListChangesRequest::new()));
         assert_eq!((&*last.list_id, &*changes), ("shared-list", log.changes()));
     }
 }
