@@ -43,7 +43,7 @@ fn a_snapshot_and_then_live_without_gap_or_duplicate() {
 }
 
 #[test]
-fn a_watch_without_extended_fields_gets_only_what_the_seed_sent() {
+fn a_watch_without_extended_fields_gets_only_what_the_reference_example_sent() {
     let server = TestServer::start();
     let client = server.client();
     client.add("before").unwrap();
