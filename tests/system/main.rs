@@ -38,4 +38,4 @@ mod soak;
 mod stream;
 mod test_store;
 mod watch;
-mod world;
+mod workload;
