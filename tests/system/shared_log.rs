@@ -82,7 +82,7 @@ struct SharedStore {
     barriers: VecDeque<(usize, Instant)>,
     /// Events that are due, before anything else.
     events: VecDeque<Event>,
-    /// The log is out of reach until then, and whether the owner was told.
+    /// The log is out of reach until then, and whether the owner knows.
     hidden: Option<(Instant, bool)>,
     ready: Receiver<()>,
 }
@@ -138,11 +138,11 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Hides the log for a while. The owner may be told, and that it lasts already.
-    fn hide(&mut self, is_told: bool) {
+    /// Hides the log for a while. If that is reported, then as an outage that began before.
+    fn hide(&mut self, is_reported: bool) {
         let until = self.later();
-        self.hidden = Some((until, is_told));
-        if is_told {
+        self.hidden = Some((until, is_reported));
+        if is_reported {
             self.faults.unreachable.fetch_add(1, Ordering::Relaxed);
             let lasts = [
                 Duration::ZERO,
@@ -175,8 +175,8 @@ impl SharedStore {
                 false => &self.faults.unknown_lost,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-            let is_told = self.one_in(4);
-            self.hide(is_told);
+            let is_reported = self.one_in(4);
+            self.hide(is_reported);
         }
     }
 
@@ -249,14 +249,15 @@ impl Store for SharedStore {
     }
 
     fn request_barrier(&mut self) {
-        let at = match self.one_in(2) {
+        let mut at = match self.one_in(2) {
             true => self.later(),
             false => Instant::now(),
         };
-        self.barriers.push_back((self.log.len(), at));
         if self.hidden.is_none() && self.one_in(50) {
             self.hide(true);
+            at += Duration::from_millis(5);
         }
+        self.barriers.push_back((self.log.len(), at));
     }
 
     fn next(&mut self) -> Result<Option<Event>, StoreError> {
@@ -266,13 +267,15 @@ impl Store for SharedStore {
         if self.hidden.is_some() {
             return Ok(None);
         }
-        // Before the entries that came later: no more was promised.
+        // Before any later entry: no more was promised.
         if let Some((end, at)) = self.barriers.front()
             && *end <= self.position
-            && *at <= Instant::now()
         {
-            self.barriers.pop_front();
-            return Ok(Some(Event::BarrierPassed));
+            let has_passed = *at <= Instant::now();
+            return Ok(has_passed.then(|| {
+                self.barriers.pop_front();
+                Event::BarrierPassed
+            }));
         }
         self.read_log()
     }
@@ -294,11 +297,11 @@ impl Store for SharedStore {
     }
 
     fn on_deadline(&mut self, now: Instant) -> Result<(), StoreError> {
-        if let Some((until, is_told)) = self.hidden
+        if let Some((until, is_reported)) = self.hidden
             && until <= now
         {
             self.hidden = None;
-            if is_told {
+            if is_reported {
                 self.events.push_back(Event::Reachable);
             }
         }
