@@ -46,7 +46,7 @@ missing() {
 # Makes the environment of the Python programs, again whenever its requirements change.
 make_venv() {
     venv=$target/venv
-    if cmp -s "$root/tests/neutral/requirements.txt" "$venv/made-from.txt" &&
+    if cmp -s "$root/tests/interop/requirements.txt" "$venv/made-from.txt" &&
         [ -x "$venv/bin/python" ]; then
         return
     fi
@@ -54,8 +54,8 @@ make_venv() {
     rm -rf "$venv"
     "$(find_python)" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --only-binary=:all: --requirement "$root/tests/neutral/requirements.txt"
-    cp "$root/tests/neutral/requirements.txt" "$venv/made-from.txt" # last: marks it complete
+        --only-binary=:all: --requirement "$root/tests/interop/requirements.txt"
+    cp "$root/tests/interop/requirements.txt" "$venv/made-from.txt" # last: marks it complete
 }
 
 # Installs the packages that drive the browser, again whenever their lock file changes.

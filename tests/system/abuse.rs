@@ -20,7 +20,7 @@ use todo::wire::proto::*;
 use crate::daemon::Daemon;
 use crate::harness::{Calls, TestServer, next_update, refusal, watch};
 use crate::http2::{DATA, END_STREAM, Peer, frame, message};
-use crate::neutral::script;
+use crate::interop::script;
 use crate::stream::raw;
 
 /// The server may send 64 KiB of each stream until the client reads.

@@ -188,9 +188,9 @@ fn every_message_field_call_and_value_of_the_proto_is_documented() {
     assert!(declared > 40, "the test found only {declared} declarations");
 }
 
-/// The seed's numbers and types, for ever.
+/// The reference example's numbers and types, for ever.
 #[test]
-fn the_seeds_fields_are_where_they_were() {
+fn the_reference_examples_fields_are_where_they_were() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/todo.proto");
     let text = fs::read_to_string(proto).unwrap();
     for (message, fields) in [

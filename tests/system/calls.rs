@@ -15,7 +15,7 @@ use crate::harness::{self, Calls, TestServer, refusal, until};
 use crate::test_store::gated;
 
 #[test]
-fn what_the_seed_had_works_as_in_the_seed() {
+fn what_the_reference_example_had_works_as_in_it() {
     let server = TestServer::start();
     let client = server.client();
     for (id, title) in (1..).zip(["milk", "bread"]) {

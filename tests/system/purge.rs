@@ -11,7 +11,7 @@ use crate::daemon::Daemon;
 use crate::harness::{self, Calls, TestServer, refusal, until};
 use crate::promises::in_memory;
 use crate::stream::{Stream, raw};
-use crate::world::FILTERS;
+use crate::workload::FILTERS;
 
 fn purge(client: &Client, task_id: i32, request_id: &str) -> Result<Task, CallError> {
     let request_id = request_id.to_owned();

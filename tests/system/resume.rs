@@ -1,4 +1,4 @@
-//! Watches that go on where another one ended.
+//! Watches that resume from a revision.
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
@@ -53,7 +53,7 @@ fn on_each_store(test: impl Fn(&TestServer)) {
 }
 
 #[test]
-fn a_resume_sends_what_came_after_then_synced_then_lives() {
+fn a_resume_sends_later_changes_then_synced_then_live_changes() {
     on_each_store(|server| {
         for (revision, history) in [
             (0, "ADDED@1 ADDED@2 COMPLETED@3 UPDATED@4 DELETED@5 REOPENED@6 SYNCED@6"),
@@ -140,7 +140,7 @@ fn history_is_packed_only_on_request() {
 }
 
 #[test]
-fn progress_tells_up_to_where_everything_was_sent() {
+fn progress_names_the_revision_up_to_which_everything_was_sent() {
     let server = TestServer::start();
     let client = server.client();
     client.add("milk").unwrap();
@@ -162,8 +162,8 @@ fn progress_tells_up_to_where_everything_was_sent() {
     assert_eq!(shown(&[stream.update()]), "PROGRESS@3");
 }
 
-/// The newest changes are in memory, older ones on disk: a watcher that is behind does
-/// not see the border, nor the live feed it comes to.
+/// The newest changes are in memory, older ones on disk: a lagging watcher receives all of
+/// them, and then the live ones, without a seam.
 #[test]
 fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     const CHANGES: usize = 30_000;
@@ -173,7 +173,7 @@ fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), limits);
     let client = server.client();
     let title = "x".repeat(500);
-    // It reads nothing until all is written: the transport takes 64 KiB.
+    // It reads nothing until everything is written: the transport buffers 64 KiB.
     let slow = raw(&server.address, narrow);
     let request = WatchTasksRequest { max_updates_per_message: 7, ..after(0) };
     let stalled = slow

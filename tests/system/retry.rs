@@ -8,7 +8,7 @@ use std::thread;
 use todo::client::Code;
 
 use crate::harness::{Calls, TestServer, client, refusal};
-use crate::neutral::script;
+use crate::interop::script;
 
 /// https://www.rfc-editor.org/rfc/rfc9113#section-4.1
 const FRAME_HEADER_BYTES: usize = 9;
@@ -87,7 +87,7 @@ fn an_add_is_never_sent_twice_to_a_server_that_knows_no_request_ids() {
 }
 
 #[test]
-fn todo_works_against_the_seeds_server() {
+fn todo_works_against_the_reference_examples_server() {
     let example = ExampleServer::start();
     let todo = |args: &[&str]| {
         let out = assert_cmd::Command::new(env!("CARGO_BIN_EXE_todo"))

@@ -22,9 +22,9 @@ use todo::wire::methods;
 use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
-use crate::follow::{Habits, check};
+use crate::follow::{WatcherProfile, check};
 use crate::harness::{self, Calls, DEADLINE, TestServer};
-use crate::world::{Dice, FILTERS, Release, World};
+use crate::workload::{FILTERS, Release, Rng, Workload};
 
 /// The log. An entry is appended only at the end that its proposer knows.
 #[derive(Default)]
@@ -74,7 +74,7 @@ struct Faults {
 struct SharedStore {
     log: Arc<SharedLog>,
     faults: Arc<Faults>,
-    dice: Dice,
+    rng: Rng,
     replica: MemoryStore,
     position: usize,
     proposal: Option<Proposal>,
@@ -82,7 +82,7 @@ struct SharedStore {
     barriers: VecDeque<(usize, Instant)>,
     /// Events that are due, before anything else.
     events: VecDeque<Event>,
-    /// The log is out of reach until then, and whether the owner was told.
+    /// The log is out of reach until then, and whether the owner knows.
     hidden: Option<(Instant, bool)>,
     ready: Receiver<()>,
 }
@@ -110,7 +110,7 @@ impl SharedStore {
         SharedStore {
             log: log.clone(),
             faults: faults.clone(),
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             replica: MemoryStore::new("shared-list"),
             position: 0,
             proposal: None,
@@ -122,12 +122,12 @@ impl SharedStore {
     }
 
     fn one_in(&mut self, sides: u64) -> bool {
-        self.dice.below(sides) == 0
+        self.rng.below(sides) == 0
     }
 
     /// Some time until then, up to 3 ms.
     fn later(&mut self) -> Instant {
-        Instant::now() + Duration::from_micros(self.dice.below(3_000))
+        Instant::now() + Duration::from_micros(self.rng.below(3_000))
     }
 
     /// Applies the next entry to the replica.
@@ -138,18 +138,18 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Hides the log for a while. The owner may be told, and that it lasts already.
-    fn hide(&mut self, is_told: bool) {
+    /// Hides the log for a while. If that is reported, then as an outage that began before.
+    fn hide(&mut self, is_reported: bool) {
         let until = self.later();
-        self.hidden = Some((until, is_told));
-        if is_told {
+        self.hidden = Some((until, is_reported));
+        if is_reported {
             self.faults.unreachable.fetch_add(1, Ordering::Relaxed);
             let lasts = [
                 Duration::ZERO,
                 UNREACHABLE_REFUSES,
                 UNREACHABLE_ABANDONS,
                 UNREACHABLE_ENDS_WATCHES,
-            ][self.dice.below(4) as usize];
+            ][self.rng.below(4) as usize];
             let since = Instant::now().checked_sub(lasts).expect("the machine runs for longer");
             let reason = "as the test wishes".to_owned();
             self.events.push_back(Event::Unreachable { since, reason });
@@ -175,8 +175,8 @@ impl SharedStore {
                 false => &self.faults.unknown_lost,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-            let is_told = self.one_in(4);
-            self.hide(is_told);
+            let is_reported = self.one_in(4);
+            self.hide(is_reported);
         }
     }
 
@@ -249,14 +249,15 @@ impl Store for SharedStore {
     }
 
     fn request_barrier(&mut self) {
-        let at = match self.one_in(2) {
+        let mut at = match self.one_in(2) {
             true => self.later(),
             false => Instant::now(),
         };
-        self.barriers.push_back((self.log.len(), at));
         if self.hidden.is_none() && self.one_in(50) {
             self.hide(true);
+            at += Duration::from_millis(5);
         }
+        self.barriers.push_back((self.log.len(), at));
     }
 
     fn next(&mut self) -> Result<Option<Event>, StoreError> {
@@ -266,13 +267,15 @@ impl Store for SharedStore {
         if self.hidden.is_some() {
             return Ok(None);
         }
-        // Before the entries that came later: no more was promised.
+        // Before any later entry: no more was promised.
         if let Some((end, at)) = self.barriers.front()
             && *end <= self.position
-            && *at <= Instant::now()
         {
-            self.barriers.pop_front();
-            return Ok(Some(Event::BarrierPassed));
+            let has_passed = *at <= Instant::now();
+            return Ok(has_passed.then(|| {
+                self.barriers.pop_front();
+                Event::BarrierPassed
+            }));
         }
         self.read_log()
     }
@@ -294,11 +297,11 @@ impl Store for SharedStore {
     }
 
     fn on_deadline(&mut self, now: Instant) -> Result<(), StoreError> {
-        if let Some((until, is_told)) = self.hidden
+        if let Some((until, is_reported)) = self.hidden
             && until <= now
         {
             self.hidden = None;
-            if is_told {
+            if is_reported {
                 self.events.push_back(Event::Reachable);
             }
         }
@@ -332,10 +335,10 @@ impl Store for SharedStore {
     }
 }
 
-/// Requests, each of which may be sent several times.
-#[derive(Clone)]
+/// What a request asks for.
 enum Change {
     Add(String),
+    /// The task, and which edit.
     Edit(i32, u64),
 }
 
@@ -348,33 +351,33 @@ struct Acknowledged {
 
 /// The servers, and what all writers know.
 struct Cluster<'a> {
-    world: &'a World,
+    workload: &'a Workload,
     newest_task: AtomicI32,
 }
 
 impl Cluster<'_> {
     fn clients(&self) -> Vec<Client> {
-        self.world.servers.iter().map(|address| harness::client(address)).collect()
+        self.workload.servers.iter().map(|address| harness::client(address)).collect()
     }
 
     /// Makes changes on all servers. Returns what was acknowledged.
     fn write(&self, changes: usize, seed: u64) -> Vec<Acknowledged> {
-        let _release = Release(self.world);
-        let (mut dice, clients) = (Dice::new(seed), self.clients());
+        let _release = Release(self.workload);
+        let (mut rng, clients) = (Rng::new(seed), self.clients());
         let mut acknowledged = Vec::new();
         for number in 0..changes {
             let tasks = self.newest_task.load(Ordering::SeqCst);
-            let change = match tasks == 0 || dice.below(6) == 0 {
+            let change = match tasks == 0 || rng.below(6) == 0 {
                 true => Change::Add(format!("{seed} {number}")),
-                false => Change::Edit(1 + dice.below(tasks as u64) as i32, dice.below(5)),
+                false => Change::Edit(1 + rng.below(tasks as u64) as i32, rng.below(5)),
             };
             let request_id = format!("{seed}-{number}");
-            let Some(answer) = self.acknowledge(&clients, &change, &request_id, &mut dice) else {
+            let Some(answer) = self.acknowledge(&clients, &change, &request_id, &mut rng) else {
                 continue;
             };
-            self.world.newest_is(answer.revision);
+            self.workload.newest_is(answer.revision);
             self.newest_task.fetch_max(answer.id, Ordering::SeqCst);
-            self.is_visible(&clients[dice.below(clients.len() as u64) as usize], &answer);
+            self.is_visible(&clients[rng.below(clients.len() as u64) as usize], &answer);
             acknowledged.push(Acknowledged { request_id, change, answer });
         }
         acknowledged
@@ -387,14 +390,14 @@ impl Cluster<'_> {
         clients: &[Client],
         change: &Change,
         request_id: &str,
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Option<Task> {
-        let mut start = dice.below(clients.len() as u64) as usize;
+        let mut start = rng.below(clients.len() as u64) as usize;
         let mut send = || {
             start += 1;
             send_until_executed(clients, start, change, request_id)
         };
-        if dice.below(4) > 0 {
+        if rng.below(4) > 0 {
             return send();
         }
         let first = send();
@@ -424,9 +427,25 @@ impl Cluster<'_> {
         let query = ListChangesRequest { after_revision, page_size: 1, ..Default::default() };
         let changes = retry(|| client.make(&methods::LIST_CHANGES, &query)).changes;
         assert_eq!(changes[0].revision, revision);
+        self.is_known_to_rejections(client, answer);
+    }
+
+    /// A rejection is a read as well: it must not come from an older list.
+    fn is_known_to_rejections(&self, client: &Client, answer: &Task) {
+        let (task_id, expected_revision) = (answer.id, Some(0));
+        let request = CompleteTaskRequest { task_id, expected_revision, ..Default::default() };
+        let said = retry(|| match client.make(&methods::COMPLETE_TASK, &request) {
+            Err(why) if why.code == Code::Aborted => Ok(why.message),
+            Err(why) => Err(why),
+            Ok(done) => panic!("no task is at revision 0: {done}"),
+        });
+        let (_, at) = said.split_once("is at revision ").unwrap();
+        let at: i64 = at.split_once(',').unwrap().0.parse().unwrap();
+        assert!(at >= answer.revision, "{said}, after {answer} was acknowledged");
     }
 }
 
+/// `None`: it was rejected. A rejection is not recorded, so a later attempt may be executed.
 fn send_until_executed(
     clients: &[Client],
     start: usize,
@@ -434,16 +453,13 @@ fn send_until_executed(
     request_id: &str,
 ) -> Option<Task> {
     let mut at = start;
-    let answer = retry(|| {
+    retry(|| {
         at += 1;
-        let answer = send(&clients[at % clients.len()], change, request_id);
-        match answer.as_ref().map_err(|why| why.code) {
-            Err(Code::FailedPrecondition) => Ok(None),
-            _ => answer.map(Some),
+        match send(&clients[at % clients.len()], change, request_id) {
+            Err(why) if why.code == Code::FailedPrecondition => Ok(None),
+            answer => answer.map(Some),
         }
-    });
-    // A rejection is not recorded, so a later attempt may be executed.
-    answer
+    })
 }
 
 /// Calls again while the server is unavailable: busy, out of reach, or unsure.
@@ -464,7 +480,7 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, CallError>) -> T {
 fn send(client: &Client, change: &Change, request_id: &str) -> Result<Task, CallError> {
     let request_id = request_id.to_owned();
     let (task_id, edit) = match change {
-        Change::Add(_) => return client.add_with(title_of(change), &request_id),
+        Change::Add(title) => return client.add_with(title, &request_id),
         Change::Edit(task_id, edit) => (*task_id, *edit),
     };
     let task = match edit {
@@ -493,21 +509,14 @@ fn send(client: &Client, change: &Change, request_id: &str) -> Result<Task, Call
     Ok(task.unwrap())
 }
 
-fn title_of(change: &Change) -> &str {
-    match change {
-        Change::Add(title) => title,
-        Change::Edit(..) => "",
-    }
-}
-
 /// Watchers of every filter, each on whichever server it calls next.
-fn watchers() -> Vec<Habits> {
+fn watchers() -> Vec<WatcherProfile> {
     let mut watchers = Vec::new();
     for (filter, seed) in FILTERS.into_iter().zip(1..) {
-        let mut resuming = Habits::new(filter, seed).after(0);
+        let mut resuming = WatcherProfile::new(filter, seed).after(0);
         resuming.hangs_up = true;
         resuming.request.max_updates_per_message = 10;
-        let mut stalling = Habits::new(filter, seed + 10).with_snapshot();
+        let mut stalling = WatcherProfile::new(filter, seed + 10).with_snapshot();
         stalling.stalls_for = 100;
         stalling.hangs_up = seed % 2 == 0;
         stalling.falls_back = true;
@@ -550,10 +559,9 @@ fn check_acknowledged(entries: &[Arc<Batch>], log: &Log, acknowledged: &[Acknowl
 fn check_servers(servers: &[TestServer], log: &Log) {
     for server in servers {
         let client = server.client();
-        let mut tasks = Vec::new();
-        tasks.extend(client.pages(Filter::ANY).flat_map(Result::unwrap));
-        assert_eq!(tasks, log.tasks_at(log.newest(), Filter::ANY));
-        let (changes, last) = list_changes(&client, &ListChangesRequest::new()).unwrap();
+        let pages = retry(|| client.pages(Filter::ANY).collect::<Result<Vec<_>, _>>());
+        assert_eq!(pages.concat(), log.tasks_at(log.newest(), Filter::ANY));
+        let (changes, last) = retry(|| list_changes(&client, &ListChangesRequest::new()));
         assert_eq!((&*last.list_id, &*changes), ("shared-list", log.changes()));
     }
 }
@@ -569,27 +577,27 @@ fn servers_share_a_log(servers_count: usize, seed: u64) {
     retry(|| servers[0].client().add_with("first", "first"));
     servers.push(start(100 * seed));
 
-    let mut world = World::new(&servers[0].address);
-    world.servers = servers.iter().map(|server| server.address.clone()).collect();
-    let world = &world;
-    let cluster = &Cluster { world, newest_task: AtomicI32::new(1) };
+    let mut workload = Workload::new(&servers[0].address);
+    workload.servers = servers.iter().map(|server| server.address.clone()).collect();
+    let workload = &workload;
+    let cluster = &Cluster { workload, newest_task: AtomicI32::new(1) };
     let watchers = &watchers();
     let (acknowledged, goal, recorded) = thread::scope(|scope| {
         let watching: Vec<_> =
-            watchers.iter().map(|habits| scope.spawn(move || world.follow(habits))).collect();
+            watchers.iter().map(|profile| scope.spawn(move || workload.follow(profile))).collect();
         let writing: Vec<_> = (1..=WRITERS)
             .map(|n| scope.spawn(move || cluster.write(CHANGES, 100 * seed + n)))
             .collect();
         let acknowledged: Vec<_> =
             writing.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
-        let goal = world.finish();
+        let goal = workload.finish();
         let recorded: Vec<_> = watching.into_iter().map(|w| w.join().unwrap()).collect();
         (acknowledged, goal, recorded)
     });
     let replayed = retry(|| list_changes(&servers[0].client(), &ListChangesRequest::new()));
     let replayed = Log::new(&replayed.1.list_id, replayed.0);
-    for (habits, recordings) in watchers.iter().zip(&recorded) {
-        check(&replayed, habits, recordings, goal);
+    for (profile, recordings) in watchers.iter().zip(&recorded) {
+        check(&replayed, profile, recordings, goal);
     }
     let entries = log.0.lock().all.clone();
     assert!(entries.iter().flat_map(|batch| &batch.changes).count() as i64 == replayed.newest());

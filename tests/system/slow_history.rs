@@ -1,5 +1,4 @@
-//! A history that takes its time, or is gone all of a sudden: what happens between two
-//! reads of it.
+//! A history that is slow to read, or is compacted between two reads.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::load::add_many;
 use crate::stream::{Stream, raw};
 use crate::test_store::{BeforeRead, TestStore, take};
 
-/// One read takes this long; PROGRESS is due after two.
+/// The time that one read takes; PROGRESS is due after two.
 const READ: Duration = Duration::from_millis(60);
 
 /// The first read finds that compaction was faster.
@@ -29,26 +28,26 @@ fn compacted_at_first() -> BeforeRead {
     })
 }
 
-/// Whatever does not concern the filter is passed over, block by block; what does comes
-/// right behind a block's end.
+/// History that does not concern the filter is skipped, chunk by chunk. What concerns it
+/// comes immediately after the end of a chunk.
 #[test]
 fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
-    const BLOCK: usize = HISTORY_READ_MAX;
+    const CHUNK: usize = HISTORY_READ_MAX;
     let dir = tempfile::tempdir().unwrap();
     let open = || SqliteStore::open(dir.path()).unwrap();
     let server = TestServer::with(Box::new(open()), Limits::default());
     let client = server.client();
-    add_many(&server.address, 2 * BLOCK, "task");
+    add_many(&server.address, 2 * CHUNK, "task");
     for id in 1..=4 {
         let edit = if id % 2 == 0 { Edit::Delete } else { Edit::Complete };
         let revision = client.edit(id, edit).unwrap().revision;
-        assert_eq!(revision % BLOCK as i64, 1, "the first of a block");
-        add_many(&server.address, 2 * BLOCK - 1, "task");
+        assert_eq!(revision % CHUNK as i64, 1, "the first of a chunk");
+        add_many(&server.address, 2 * CHUNK - 1, "task");
     }
     let log = Log::fetch(&client);
     let called_at = client.revision();
     server.stop().unwrap();
-    // Nothing of it is in memory now.
+    // The change log in memory is empty now.
     let slow = || -> BeforeRead {
         Box::new(|_| {
             take(READ);
@@ -58,7 +57,7 @@ fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
     let store = TestStore::new(open()).before_read(slow);
     let server = TestServer::with(Box::new(store), Limits::default());
     let mut in_history = 0;
-    for after in [0, 1, BLOCK as i64 - 1, 2 * BLOCK as i64 - 1] {
+    for after in [0, 1, CHUNK as i64 - 1, 2 * CHUNK as i64 - 1] {
         for filter in [Filter::COMPLETED, Filter::DELETED] {
             let request = WatchTasksRequest {
                 after_revision: Some(after),
@@ -84,7 +83,7 @@ fn one_call_recovers_even_if_compaction_is_faster_than_its_first_read() {
         let server = TestServer::with(Box::new(open()), Limits::default());
         add_many(&server.address, 3, "task");
         server.stop().unwrap();
-        // Nothing of it is in memory now.
+        // The change log in memory is empty now.
         let store = TestStore::new(open()).before_read(compacted_at_first);
         let server = TestServer::with(Box::new(store), Limits::default());
         let request = WatchTasksRequest { after_revision: Some(1), snapshot, ..Default::default() };

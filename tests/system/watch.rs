@@ -43,14 +43,14 @@ fn a_snapshot_and_then_live_without_gap_or_duplicate() {
 }
 
 #[test]
-fn a_watch_without_extended_fields_gets_only_what_the_seed_sent() {
+fn a_watch_without_extended_fields_gets_only_what_the_reference_example_sent() {
     let server = TestServer::start();
     let client = server.client();
     client.add("before").unwrap();
     let stream = Stream::open(&raw(&server.address, |c| c), &WatchTasksRequest::default());
     let is_seen = AtomicBool::new(false);
     let first = thread::scope(|scope| {
-        // Nothing tells when it is registered, so add until it has seen something.
+        // No message says that it is registered, so add tasks until it receives one.
         scope.spawn(|| {
             let client = harness::client(&server.address);
             while !is_seen.load(Ordering::Relaxed) {
@@ -86,7 +86,7 @@ fn an_update_names_its_request_and_carries_the_task_after_it() {
 }
 
 #[test]
-fn a_filtered_watcher_is_told_when_a_task_leaves_its_filter() {
+fn a_filtered_watcher_learns_that_a_task_left_its_filter() {
     let server = TestServer::start();
     let client = server.client();
     let (open, _) = watch(&client, Filter::OPEN);
@@ -146,7 +146,7 @@ fn a_hundred_watchers_each_see_every_concurrent_change_once_and_in_order() {
             }
         }
     });
-    // Whatever came twice would come before this change.
+    // A duplicate would come before this change.
     assert_eq!(client.add("the last one").unwrap().revision, CHANGES + 1);
     for watch in &watches {
         assert_eq!(next_update(watch).revision, CHANGES + 1);
@@ -191,8 +191,8 @@ fn a_snapshot_taken_in_the_middle_of_changes_meets_its_stream_exactly() {
     });
 }
 
-/// The transport may tell a client of the end ahead of an update that came before it:
-/// now and then, so this tries often.
+/// The transport sometimes reports the end of a stream before an earlier update, so this is
+/// tried often.
 #[test]
 fn a_server_that_stops_ends_its_watches_with_unavailable_after_the_last_update() {
     for round in 0..40 {
@@ -209,7 +209,7 @@ fn a_server_that_stops_ends_its_watches_with_unavailable_after_the_last_update()
 }
 
 #[test]
-fn a_watch_reconnects_and_is_told_what_it_missed() {
+fn a_watch_reconnects_and_receives_what_it_missed() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
     let server = TestServer::with(open(), Limits::default());

@@ -7,7 +7,7 @@ import sys
 
 import grpc
 
-from seed_stubs import connect, pb
+from example_stubs import connect, pb
 
 channel, stub = connect(sys.argv[1])
 with channel:

@@ -1,4 +1,4 @@
-"""Checks a running todod with a client that knows the seed's interface alone.
+"""Checks a running todod with a client that knows the reference example's interface alone.
 
 driver.py [--fresh] ADDR. Prints a line for each check; exits 0 if all hold, else
 1. With --fresh the list must be new: the first task gets id 1. Nobody else may
@@ -12,7 +12,7 @@ import threading
 import time
 
 import grpc
-from seed_stubs import connect, pb
+from example_stubs import connect, pb
 
 CALL_TIMEOUT_S = 10
 WATCH_TIMEOUT_S = 20

@@ -11,7 +11,7 @@ import threading
 from concurrent import futures
 
 import grpc
-from seed_stubs import pb, rpc
+from example_stubs import pb, rpc
 
 
 class TodoService(rpc.TodoServiceServicer):

@@ -1,4 +1,4 @@
-"""A client that behaves as the teaching example's: seed_client.py ADDR
+"""A client that behaves as the teaching example's: example_client.py ADDR
 
 The same menu on stdin, the same lines on stdout. As with the example, a call
 that fails ends it with a traceback.
@@ -8,7 +8,7 @@ import sys
 import threading
 
 import grpc
-from seed_stubs import connect, pb
+from example_stubs import connect, pb
 
 MENU = "\n1. Add Task\n2. List Tasks\n3. Complete Task\n4. Exit"
 
@@ -25,7 +25,7 @@ def print_updates(stub):
 
 def main():
     if len(sys.argv) != 2:
-        sys.exit("usage: seed_client.py ADDR")
+        sys.exit("usage: example_client.py ADDR")
     sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
     _channel, stub = connect(sys.argv[1])
     threading.Thread(target=print_updates, args=(stub,), daemon=True).start()

@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote: gRPC's own for Python, with stubs from the seed's
+//! Clients that nobody here wrote: gRPC's own for Python, with stubs from the reference example's
 //! interface alone.
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::daemon::Daemon;
 
-/// A Python with `tests/neutral/requirements.txt`: `scripts/test.sh` makes one and
+/// A Python with `tests/interop/requirements.txt`: `scripts/test.sh` makes one and
 /// says where in TODO_TEST_PYTHON.
 pub fn python() -> PathBuf {
     match std::env::var_os("TODO_TEST_PYTHON") {
@@ -16,7 +16,7 @@ pub fn python() -> PathBuf {
 }
 
 pub fn script(name: &str) -> Command {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neutral").join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name);
     assert!(python().exists(), "{} is missing: run scripts/test.sh", python().display());
     let mut command = Command::new(python());
     command.arg(script);
@@ -24,7 +24,7 @@ pub fn script(name: &str) -> Command {
 }
 
 #[test]
-fn a_neutral_client_gets_what_the_seed_promised() {
+fn an_independent_client_gets_what_the_reference_example_promised() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path(), &[]);
     for fresh in [&["--fresh"][..], &[]] {
@@ -34,13 +34,13 @@ fn a_neutral_client_gets_what_the_seed_promised() {
 }
 
 #[test]
-fn the_seeds_menu_client_works_against_todod() {
+fn the_menu_client_of_the_reference_example_works_against_todod() {
     use std::io::Write;
     use std::process::Stdio;
 
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path(), &[]);
-    let mut child = script("seed_client.py")
+    let mut child = script("example_client.py")
         .arg(&daemon.address)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,4 +1,4 @@
-//! A list that several write to at once, and its change log.
+//! Concurrent writers of one list, and its change log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
@@ -16,42 +16,42 @@ use crate::stream::environment;
 pub const FILTERS: [Filter; 5] =
     [Filter::LIVE, Filter::OPEN, Filter::COMPLETED, Filter::DELETED, Filter::ANY];
 
-/// A list that several write to while others watch it.
-pub struct World {
+/// A list that several clients write to while others watch it.
+pub struct Workload {
     pub address: String,
-    /// The servers that watchers call, one or another: several, if they share a log.
+    /// The servers that watchers call: several, if they share a log.
     pub servers: Vec<String>,
     /// The poll thread of the watchers.
     pub env: Arc<Environment>,
-    /// The newest revision that somebody was told of.
+    /// The newest revision that was acknowledged.
     newest: AtomicI64,
     newest_task: AtomicI32,
-    /// Up to here a [`LogKeeper`] has the log; writers wait for it when it is this far
-    /// behind, so that compaction does not overtake it.
+    /// The revision up to which a [`LogKeeper`] has the log. Writers wait when it lags by more
+    /// than `log_lag_max`, so that compaction does not overtake it.
     logged: AtomicI64,
     log_lag_max: i64,
-    /// The list that it begins with, and its tasks at most but for [`World::finish`].
+    /// The list at the start, and the limit of tasks, which [`Workload::finish`] exceeds.
     base: GetTasksResponse,
     tasks_max: i32,
-    /// How many times a watcher was told of progress.
+    /// How many PROGRESS messages watchers have received.
     progress: AtomicI64,
-    /// How many times the server was started again.
+    /// How many times the server was restarted.
     pub restarts: AtomicI64,
-    /// Whether the writers rest until then: nobody who stalls waits for them.
+    /// Whether the writers pause: watchers that stall do not wait for them then.
     rests: AtomicBool,
-    /// Watchers read up to here; `i64::MAX` until the writers are done.
+    /// The revision up to which watchers read; `i64::MAX` until the writers are done.
     goal: AtomicI64,
     /// Whether tasks are purged, too. Only with a [`LogKeeper`]: what it has not read yet
     /// would lose its content.
     purges: bool,
 }
 
-/// A small generator of numbers that are the same in each run: xorshift.
-pub struct Dice(u64);
+/// A seeded random number generator: xorshift.
+pub struct Rng(u64);
 
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+impl Rng {
+    pub fn new(seed: u64) -> Rng {
+        Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     pub fn below(&mut self, sides: u64) -> u64 {
@@ -62,9 +62,9 @@ impl Dice {
     }
 }
 
-impl World {
-    pub fn new(address: &str) -> World {
-        World {
+impl Workload {
+    pub fn new(address: &str) -> Workload {
+        Workload {
             address: address.to_owned(),
             servers: vec![address.to_owned()],
             env: environment(),
@@ -83,25 +83,25 @@ impl World {
     }
 
     /// Some of its deleted tasks are purged.
-    pub fn with_purges(self) -> World {
-        World { purges: true, ..self }
+    pub fn with_purges(self) -> Workload {
+        Workload { purges: true, ..self }
     }
 
-    /// A list whose older changes are forgotten while it is written to.
-    pub fn with_log_keeper(address: &str, log_lag_max: i64) -> World {
-        World { log_lag_max, ..World::new(address) }
+    /// A list that is compacted while it is written to.
+    pub fn with_log_keeper(address: &str, log_lag_max: i64) -> Workload {
+        Workload { log_lag_max, ..Workload::new(address) }
     }
 
-    /// A list that others have left, which hardly grows any more.
-    pub fn going_on(address: &str, log_lag_max: i64, tasks_max: i32) -> World {
+    /// A list with earlier changes, whose tasks hardly become more.
+    pub fn going_on(address: &str, log_lag_max: i64, tasks_max: i32) -> Workload {
         let base = harness::client(address).page(Filter::ANY, 0, "").unwrap();
-        World {
+        Workload {
             newest: AtomicI64::new(base.revision),
             newest_task: AtomicI32::new(base.tasks.len() as i32),
             logged: AtomicI64::new(base.revision),
             base,
             tasks_max,
-            ..World::with_log_keeper(address, log_lag_max)
+            ..Workload::with_log_keeper(address, log_lag_max)
         }
     }
 
@@ -118,7 +118,7 @@ impl World {
         self.progress.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Waits until watchers have been told of progress this many times more.
+    /// Waits until watchers have received this many more PROGRESS messages.
     pub fn wait_for_progress(&self, times: i64) {
         let enough = self.progress.load(Ordering::SeqCst) + times;
         self.rests.store(true, Ordering::SeqCst);
@@ -126,10 +126,10 @@ impl World {
         self.rests.store(false, Ordering::SeqCst);
     }
 
-    /// Makes changes of every kind. Returns the answers.
+    /// Makes changes of every kind except purges, and those if requested. Returns the answers.
     pub fn write(&self, changes: usize, seed: u64) -> Vec<Task> {
         let _release = Release(self);
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let mut client = harness::client(&self.address);
         let mut answers = Vec::new();
         while answers.len() < changes {
@@ -137,7 +137,7 @@ impl World {
                 let lag = self.newest() - self.logged.load(Ordering::SeqCst);
                 lag <= self.log_lag_max || !self.is_written()
             });
-            match self.change(&client, &mut dice) {
+            match self.change(&client, &mut rng) {
                 Ok(task) => {
                     self.newest_is(task.revision);
                     self.newest_task.fetch_max(task.id, Ordering::SeqCst);
@@ -146,7 +146,7 @@ impl World {
                 Err(Code::FailedPrecondition) => {}
                 // Another writer has changed or purged the task.
                 Err(Code::NotFound | Code::Aborted) if self.purges => {}
-                // Its outcome is not known.
+                // The outcome is unknown.
                 Err(Code::Unavailable) => {
                     until("the server is back", || {
                         client = harness::client(&self.address);
@@ -159,14 +159,14 @@ impl World {
         answers
     }
 
-    fn change(&self, client: &Client, dice: &mut Dice) -> Result<Task, Code> {
+    fn change(&self, client: &Client, rng: &mut Rng) -> Result<Task, Code> {
         let tasks = self.newest_task.load(Ordering::SeqCst);
-        let what = dice.below(10);
+        let what = rng.below(10);
         if tasks == 0 || (what == 0 && tasks < self.tasks_max) {
-            return client.add(&long_title(dice)).map_err(|e| e.code);
+            return client.add(&long_title(rng)).map_err(|e| e.code);
         }
-        let id = 1 + dice.below(tasks as u64) as i32;
-        if self.purges && dice.below(10) == 0 {
+        let id = 1 + rng.below(tasks as u64) as i32;
+        if self.purges && rng.below(10) == 0 {
             return self.purge(client, id);
         }
         let edit = match what {
@@ -174,7 +174,7 @@ impl World {
             3..=4 => Edit::Reopen,
             5..=6 => Edit::Delete,
             7..=8 => Edit::Restore,
-            _ => Edit::Retitle(long_title(dice)),
+            _ => Edit::Retitle(long_title(rng)),
         };
         client.edit(id, edit).map_err(|e| e.code)
     }
@@ -190,10 +190,10 @@ impl World {
         Ok(client.make(&methods::PURGE_TASK, &request).map_err(|e| e.code)?.task.unwrap())
     }
 
-    /// Tells the watchers how far to read.
+    /// Makes the last changes, and tells the watchers how far to read.
     pub fn finish(&self) -> i64 {
         let client = harness::client(&self.address);
-        // Each filter's watchers are told of one of these.
+        // One of them concerns each filter.
         let last_changes = || {
             let id = client.add("the last one").unwrap().id;
             let completed = client.edit(id, Edit::Complete).unwrap();
@@ -202,12 +202,12 @@ impl World {
         };
         let goal = last_changes();
         self.goal.store(goal, Ordering::SeqCst);
-        // Wakes those who have read them before there was a goal.
+        // For watchers that read the others before there was a goal.
         last_changes();
         goal
     }
 
-    /// Whether there is more to come.
+    /// Whether the writers are not done.
     pub fn is_written(&self) -> bool {
         self.goal() == i64::MAX
     }
@@ -216,19 +216,19 @@ impl World {
         self.rests.load(Ordering::SeqCst)
     }
 
-    /// `i64::MAX` until there is one.
+    /// The revision up to which watchers read; `i64::MAX` until the writers are done.
     pub fn goal(&self) -> i64 {
         self.goal.load(Ordering::SeqCst)
     }
 }
 
-/// A few hundred of these are more than the transport takes for who does not read.
-fn long_title(dice: &mut Dice) -> String {
-    format!("{:0>500}", dice.below(1_000_000))
+/// A few hundred of these exceed what the transport buffers for a client that does not read.
+fn long_title(rng: &mut Rng) -> String {
+    format!("{:0>500}", rng.below(1_000_000))
 }
 
-/// When one fails, the others do not wait for it.
-pub struct Release<'a>(pub &'a World);
+/// Releases the other threads when one of them fails.
+pub struct Release<'a>(pub &'a Workload);
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
@@ -238,37 +238,37 @@ impl Drop for Release<'_> {
     }
 }
 
-/// Reads the log while it is there to be read.
+/// Reads the change log before it is compacted.
 pub struct LogKeeper<'a> {
-    world: &'a World,
+    workload: &'a Workload,
     list_id: String,
     changes: Vec<TaskUpdate>,
 }
 
 impl<'a> LogKeeper<'a> {
-    pub fn new(world: &'a World) -> LogKeeper<'a> {
-        LogKeeper { world, list_id: String::new(), changes: Vec::new() }
+    pub fn new(workload: &'a Workload) -> LogKeeper<'a> {
+        LogKeeper { workload, list_id: String::new(), changes: Vec::new() }
     }
 
-    /// Reads until there is a goal.
+    /// Reads until the writers are done.
     pub fn keep(mut self) -> LogKeeper<'a> {
-        let _release = Release(self.world);
-        let mut client = harness::client(&self.world.address);
-        while self.world.is_written() {
+        let _release = Release(self.workload);
+        let mut client = harness::client(&self.workload.address);
+        while self.workload.is_written() {
             match self.read_on(&client) {
                 Ok(_) => std::thread::park_timeout(Duration::from_millis(1)),
-                Err(Code::Unavailable) => client = harness::client(&self.world.address),
+                Err(Code::Unavailable) => client = harness::client(&self.workload.address),
                 Err(code) => panic!("the log cannot be kept: {code:?}"),
             }
         }
         self
     }
 
-    /// Everything. Call it when nobody writes any more.
+    /// The whole log. Call it after the last write.
     pub fn log(mut self) -> Log {
-        let client = harness::client(&self.world.address);
+        let client = harness::client(&self.workload.address);
         let compacted = self.read_on(&client).unwrap();
-        let GetTasksResponse { revision, tasks, .. } = self.world.base.clone();
+        let GetTasksResponse { revision, tasks, .. } = self.workload.base.clone();
         let mut log = Log::after(&self.list_id, revision, tasks, self.changes);
         log.compacted = compacted;
         log
@@ -276,19 +276,19 @@ impl<'a> LogKeeper<'a> {
 
     /// Returns the compacted revision.
     fn read_on(&mut self, client: &Client) -> Result<i64, Code> {
-        let kept = self.world.base.revision + self.changes.len() as i64;
+        let kept = self.workload.base.revision + self.changes.len() as i64;
         let after_revision = Some(kept);
         let query = ListChangesRequest { after_revision, ..Default::default() };
         let (mut changes, last) = list_changes(client, &query).map_err(|e| e.code)?;
         self.changes.append(&mut changes);
         self.list_id = last.list_id;
-        let kept = self.world.base.revision + self.changes.len() as i64;
-        self.world.logged.store(kept, Ordering::SeqCst);
+        let kept = self.workload.base.revision + self.changes.len() as i64;
+        self.workload.logged.store(kept, Ordering::SeqCst);
         Ok(last.compacted_revision)
     }
 }
 
-/// Every answer shows a task as a change left it.
+/// Checks that every answer is a task as a change left it.
 pub fn check_answers(log: &Log, answers: &[Task]) {
     for answer in answers {
         assert!(log.had(answer), "what was answered is not in the log: {answer}");
