@@ -2,6 +2,8 @@
 //! server `todod`, the client `todo` (a shell command and a REPL), and `todo-web`, which
 //! serves the page. ARCHITECTURE.md has the code map.
 
+#![warn(unreachable_pub)]
+
 pub mod cli;
 pub mod client;
 pub mod limits;

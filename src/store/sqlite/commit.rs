@@ -37,12 +37,9 @@ fn put(
     let mut insert_change = connection.prepare_cached(INSERT_CHANGE)?;
     for recorded in &batch.changes {
         let RecordedChange { change, record } = recorded;
-        match change.after {
-            Some(_) => {
-                let (id, revision) = (change.task_id.into(), change.revision);
-                TaskRow { id, revision, record }.put(&mut put_task)?;
-            }
-            None => {}
+        if change.after.is_some() {
+            let (id, revision) = (change.task_id.into(), change.revision);
+            TaskRow { id, revision, record }.put(&mut put_task)?;
         }
         ChangeRow::new(recorded).insert(&mut insert_change)?;
     }
