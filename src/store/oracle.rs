@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 /// The list as it should be, and its clock.
-pub struct Oracle {
+pub(crate) struct Oracle {
     pub list: TaskList,
     pub clock: i64,
     pub last_request: RequestNumber,
@@ -17,7 +17,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn of(loaded: &Loaded) -> Oracle {
+    pub(crate) fn of(loaded: &Loaded) -> Oracle {
         Oracle {
             list: loaded.list(u32::MAX),
             clock: 1_000,
@@ -26,13 +26,13 @@ impl Oracle {
         }
     }
 
-    pub fn tasks(&self) -> Vec<Arc<Task>> {
+    pub(crate) fn tasks(&self) -> Vec<Arc<Task>> {
         self.list.after(0).cloned().collect()
     }
 
     /// One batch: steps such as `add milk; done 1 #id; retitle 1 bread`, of which `#`
     /// gives a request id. Each takes a microsecond.
-    pub fn batch(&mut self, script: &str) -> Batch {
+    pub(crate) fn batch(&mut self, script: &str) -> Batch {
         let mut batch = Batch::default();
         for step in script.split(';') {
             let request = parse(step.trim());
@@ -52,7 +52,7 @@ impl Oracle {
     }
 
     /// A step that changes something, chosen at random. Half of them have a request id.
-    pub fn some_step(&mut self) -> String {
+    pub(crate) fn some_step(&mut self) -> String {
         let clock = self.clock;
         let request_id = match self.rng.below(2) {
             0 => format!(" #r{clock}"),
@@ -90,7 +90,7 @@ impl Rng {
 }
 
 /// Commits the batch. Returns the event, or the error of an unknown outcome.
-pub fn commit(store: &mut dyn Store, batch: &Batch) -> Result<Event, super::StoreError> {
+pub(crate) fn commit(store: &mut dyn Store, batch: &Batch) -> Result<Event, super::StoreError> {
     store.propose(Arc::new(batch.clone()));
     let event = store.next()?.expect("a store of one process reports immediately");
     assert!(store.next().unwrap().is_none(), "one event a proposal");
@@ -98,7 +98,7 @@ pub fn commit(store: &mut dyn Store, batch: &Batch) -> Result<Event, super::Stor
 }
 
 /// Commits the batch, which must succeed.
-pub fn committed(store: &mut dyn Store, batch: &Batch) {
+pub(crate) fn committed(store: &mut dyn Store, batch: &Batch) {
     match commit(store, batch) {
         Ok(Event::Committed) => {}
         other => panic!("{other:?}"),
@@ -106,7 +106,7 @@ pub fn committed(store: &mut dyn Store, batch: &Batch) {
 }
 
 /// Compaction is due up to this revision, however young the changes are.
-pub fn due_up_to(revision: Revision) -> CompactionDue {
+pub(crate) fn due_up_to(revision: Revision) -> CompactionDue {
     CompactionDue {
         up_to: revision,
         up_to_if_old: 0,
@@ -117,7 +117,7 @@ pub fn due_up_to(revision: Revision) -> CompactionDue {
 
 /// One step: a verb with its argument, then `?` and the expected revision, then `#` and
 /// the request id, both optional.
-pub fn parse(step: &str) -> Request {
+pub(crate) fn parse(step: &str) -> Request {
     let (step, request_id) = step.split_once('#').unwrap_or((step, ""));
     let (step, expected) = step.split_once(" ?").unwrap_or((step, ""));
     let precondition = Precondition { expected_revision: expected.trim().parse().ok() };

@@ -50,7 +50,8 @@ fn make_checksums_right(fixture: &Fixture) {
     }
     let connection = Connection::open(fixture.database()).unwrap();
     let changes = concat!("SELECT ", change_columns!(), " FROM changes AS c");
-    let tables: [(&str, &str, fn(&Row<'_>) -> rusqlite::Result<(i64, u32)>); 3] = [
+    type ReadKey = fn(&Row<'_>) -> rusqlite::Result<(i64, u32)>;
+    let tables: [(&str, &str, ReadKey); 3] = [
         (TASKS, "UPDATE tasks SET checksum = ?2 WHERE id = ?1", |row| fix::<TaskRow<'_>>(row)),
         (changes, "UPDATE changes SET checksum = ?2 WHERE revision = ?1", |row| {
             fix::<ChangeRow<'_>>(row)
