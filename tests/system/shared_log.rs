@@ -253,7 +253,7 @@ impl Store for SharedStore {
             true => self.later(),
             false => Instant::now(),
         };
-        if self.hidden.is_none() && self.one_in(50) {
+        if self.hidden.is_none() && self.one_in(12) {
             self.hide(true);
             at += Duration::from_millis(5);
         }
