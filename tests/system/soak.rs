@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use todo::limits::READER_THREADS;
+
 use crate::checker::Recording;
 use crate::daemon::Daemon;
 use crate::follow::{WatcherProfile, check};
@@ -88,7 +90,7 @@ fn threads(daemon: &Daemon) -> Vec<String> {
     let tasks = daemon.proc("task").read_dir().unwrap().map(Result::unwrap);
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
     let names = names.map(|name| name.trim().to_owned());
-    let ours = ["grpc-poll-0", "pacer", "reader", "signals", "state"];
+    let ours = ["grpc-poll-0", "pacer", "reader-0", "reader-1", "signals", "state"];
     let mut names: Vec<_> = names.filter(|name| ours.contains(&&**name)).collect();
     names.sort();
     names
@@ -99,8 +101,8 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path(), &OPTIONS);
     let wal = dir.path().join("todo.db-wal");
-    // One more, the reader's, is opened when it is first needed.
-    let files = daemon.open_files() + 1;
+    // Each reader opens the write-ahead log when it first reads.
+    let files = daemon.open_files() + READER_THREADS;
     client(&daemon.address).add("first").unwrap();
     let began = Instant::now();
     let (mut rounds, mut warm, mut wal_most) = (0, None, 0);
@@ -118,7 +120,8 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
     assert!(end <= warm + warm / 5 + 4_096, "memory grew from {warm} to {end} KiB");
     assert!(wal_most <= WAL_BYTES_MAX, "the write-ahead log grew to {wal_most} bytes");
     until("connections are closed", || daemon.open_files() <= files);
-    assert_eq!(threads(&daemon), ["grpc-poll-0", "pacer", "reader", "signals", "state"]);
+    let ours = ["grpc-poll-0", "pacer", "reader-0", "reader-1", "signals", "state"];
+    assert_eq!(threads(&daemon), ours);
     let all = daemon.proc("task").read_dir().unwrap().count();
     assert!(all < THREADS_MAX, "{all} threads");
 }
