@@ -393,7 +393,7 @@ impl State {
         let clock = (self.hooks.clock)();
         let revision_of = |id| self.list.get(id).ok().map(|task| task.revision);
         let due = self.trash.due(clock, revision_of);
-        self.trash.postpone(now);
+        self.trash.begin_step(clock, now);
         let purges = due.into_iter().map(|request| Mutate { request, reply: Reply::none() });
         self.waiting.extend(purges);
     }

@@ -165,6 +165,21 @@ impl Trash {
         self.next = self.next.map(|_| now + TRASH_RETRY);
     }
 
+    /// Whether the longest deleted task is old enough.
+    fn is_due(&self, clock: Timestamp) -> bool {
+        let oldest = self.age.zip(self.deleted.first());
+        oldest.is_some_and(|(age, (deleted, _))| *deleted <= before(clock, age))
+    }
+
+    /// A step begins. The changes that it makes schedule the next one; without any, it is
+    /// repeated later. The system's clock may be a little behind the time of the step.
+    pub(super) fn begin_step(&mut self, clock: Timestamp, now: Instant) {
+        match self.is_due(clock) {
+            true => self.postpone(now),
+            false => self.schedule(clock, now),
+        }
+    }
+
     /// The next purges, at most [`TRASH_STEP`]. Each expects the task as it is in the trash.
     pub(super) fn due(
         &self,
@@ -242,5 +257,18 @@ mod tests {
             compaction.reached(head + slack + 1, now);
             assert_eq!(compaction.next(), Some(now));
         }
+    }
+
+    /// The deadline is an instant, the age a difference of the system's clock: a step may
+    /// come a moment too early, and must not wait for a minute then.
+    #[test]
+    fn a_step_that_comes_too_early_is_repeated_when_the_task_is_old_enough() {
+        let (now, age) = (Instant::now(), Duration::from_secs(1));
+        let mut trash = Trash::new(Some(age), [].into_iter(), Timestamp(0));
+        trash.deleted.insert((Timestamp(0), 1));
+        trash.begin_step(Timestamp(999_999), now);
+        assert_eq!(trash.next(), Some(now + Duration::from_micros(1)));
+        trash.begin_step(Timestamp(1_000_000), now);
+        assert_eq!(trash.next(), Some(now + TRASH_RETRY), "until its purge is published");
     }
 }
