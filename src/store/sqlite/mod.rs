@@ -194,13 +194,18 @@ impl SqliteStore {
 
     /// Compares the loaded list with what was acknowledged. Returns the row of the list: with
     /// a new id if acknowledged changes are missing, since their revisions will be used again
-    /// for others. The list opens, so that restoring a backup needs no extra step.
+    /// for others, and if another list was here: this one may be a backup of an even earlier
+    /// one. The list opens, so that restoring a backup needs no extra step.
     fn report_loss(&self, list: ListRow) -> Result<ListRow, Fault> {
         let known = match self.head.head() {
             Some(known) if *known.list_id == *list.list_id => known,
             Some(known) => {
-                log::warn!("list {} replaces list {} here", list.list_id, known.list_id);
-                return Ok(list);
+                log::warn!(
+                    "list {} replaces list {} here and gets a new id: clients start from the list as it is",
+                    list.list_id,
+                    known.list_id
+                );
+                return self.with_new_id(list);
             }
             None => return Ok(list),
         };
@@ -214,6 +219,10 @@ impl SqliteStore {
             known.revision
         );
         self.keep_log();
+        self.with_new_id(list)
+    }
+
+    fn with_new_id(&self, list: ListRow) -> Result<ListRow, Fault> {
         let list = ListRow { list_id: fresh_list_id()?, ..list };
         list.write(&self.connection)?;
         Ok(list)
