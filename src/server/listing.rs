@@ -79,6 +79,7 @@ pub(crate) fn changes(
     // A purged task still has its history, until that is compacted.
     if let Some(task) = query.task
         && changes.is_empty()
+        && (query.starts_at_the_oldest() || !(1..=list.head().last_id).contains(&task))
     {
         list.get(task)?;
     }

@@ -280,6 +280,7 @@ impl State {
 
     /// The list is current as of the barrier.
     fn answer_reads(&mut self, now: Instant) {
+        let mut outdated = Vec::new();
         for read in std::mem::take(&mut self.at_barrier) {
             match read {
                 Read::Barrier(reply) => reply.give(Ok(())),
@@ -292,12 +293,12 @@ impl State {
                 {
                     transaction.reply();
                 }
-                Read::Unchanged(transaction) => {
-                    for mutate in transaction.into_commands().rev() {
-                        self.waiting.push_front(mutate);
-                    }
-                }
+                Read::Unchanged(transaction) => outdated.extend(transaction.into_commands()),
             }
+        }
+        // Applied again, to the newer list, in their order.
+        for mutate in outdated.into_iter().rev() {
+            self.waiting.push_front(mutate);
         }
     }
 
@@ -359,7 +360,7 @@ impl State {
             proposal.transaction.abandon();
         }
         if since + UNREACHABLE_ENDS_WATCHES <= now {
-            self.watchers.end_all(&StateError::Unreachable);
+            self.watchers.cut_off_all(&StateError::Unreachable, now);
         }
     }
 
@@ -374,7 +375,8 @@ impl State {
                 Err(why) if why.kind == StoreErrorKind::Failed => return Err(why.into()),
                 Err(why) => {
                     log::warn!("history is not compacted for now: {why}");
-                    self.compaction.compacted()
+                    self.compaction.postpone(now);
+                    break;
                 }
             };
             self.compaction.advanced(compacted, head, now);

@@ -56,7 +56,7 @@ pub enum WatchFrom {
 impl WatchFrom {
     /// Whether the watch starts from the list as it is if history was compacted.
     pub fn or_snapshot(&self) -> bool {
-        matches!(self, WatchFrom::After { else_snapshot: true, .. })
+        matches!(self, WatchFrom::Snapshot | WatchFrom::After { else_snapshot: true, .. })
     }
 }
 

@@ -186,7 +186,9 @@ impl<E> Window<E> {
             self.evicted = oldest.last();
             for view in &oldest.views {
                 if let Some(last) = self.evicted_of.get_mut(&view.filter) {
-                    *last = view.last;
+                    // Not backwards: the filter may have been unwatched since, and then
+                    // nothing tells which later batches concerned it.
+                    *last = (*last).max(view.last);
                 }
             }
             evicted.push(oldest);

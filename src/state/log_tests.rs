@@ -161,6 +161,23 @@ fn what_was_evicted_before_its_filter_was_watched_is_read_from_the_store() {
     assert_eq!(fixture.parts(since, &deleted(), since), Some(vec![]));
 }
 
+/// Batches that were published while nobody watched the filter have no view of it. Evicting
+/// an older batch, which has one, must not hide that.
+#[test]
+fn filter_that_is_watched_again_misses_no_evicted_change() {
+    let mut fixture = Fixture::new(0, 15);
+    fixture.publisher.watch(&any());
+    (1..=10).for_each(|revision| _ = fixture.publish(revision..=revision, false));
+    fixture.publisher.unwatch(&any());
+    (11..=20).for_each(|revision| _ = fixture.publish(revision..=revision, false));
+    let since = fixture.publisher.watch(&any());
+    (21..=30).for_each(|revision| _ = fixture.publish(revision..=revision, false));
+    for at in 0..15 {
+        assert_eq!(fixture.parts(at, &any(), since), None, "after {at} changes are evicted");
+    }
+    assert!(fixture.parts(15, &any(), since).is_some());
+}
+
 #[test]
 fn small_batches_come_together_and_streams_share_them() {
     let mut fixture = Fixture::new(0, 10_000);

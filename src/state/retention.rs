@@ -49,11 +49,13 @@ pub(super) struct Compaction {
     compacted: Revision,
     /// When to take the next step; `None`: nothing is due.
     next: Option<Instant>,
+    /// A step failed: the next one is not taken earlier.
+    not_before: Option<Instant>,
 }
 
 impl Compaction {
     pub(super) fn new(retention: Retention, compacted: Revision) -> Compaction {
-        Compaction { retention, compacted, next: None }
+        Compaction { retention, compacted, next: None, not_before: None }
     }
 
     pub(super) fn compacted(&self) -> Revision {
@@ -68,7 +70,7 @@ impl Compaction {
     pub(super) fn reached(&mut self, head: Revision, now: Instant) {
         let kept = head - self.compacted;
         if kept > self.retention.revisions_max {
-            self.next = Some(now);
+            self.next = Some(self.not_before.map_or(now, |at| at.max(now)));
         } else if kept > self.retention.revisions {
             self.next.get_or_insert(now);
         }
@@ -83,11 +85,18 @@ impl Compaction {
         }
     }
 
+    /// A step failed, and changed nothing.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.not_before = Some(now + COMPACTION_RETRY);
+        self.next = self.not_before;
+    }
+
     /// A step has reached this compacted revision. A step without progress is repeated
     /// later: the changes are too young, or the store accepts nothing.
     pub(super) fn advanced(&mut self, compacted: Revision, head: Revision, now: Instant) {
         let advanced = compacted > self.compacted;
         self.compacted = compacted;
+        self.not_before = None;
         self.next = match head - compacted > self.retention.revisions {
             true if advanced => Some(now),
             true => Some(now + COMPACTION_RETRY),
@@ -236,6 +245,24 @@ mod tests {
         assert_eq!(compaction.next(), Some(now), "there is more");
         compaction.advanced(91, 101, now);
         assert_eq!((compaction.next(), compaction.compacted()), (None, 91));
+    }
+
+    #[test]
+    fn failed_step_is_not_repeated_with_each_change() {
+        let now = Instant::now();
+        let retention = Retention { revisions: 10, revisions_max: 10, ..Retention::default() };
+        let mut compaction = Compaction::new(retention, 0);
+        compaction.reached(11, now);
+        assert_eq!(compaction.next(), Some(now));
+        compaction.postpone(now);
+        compaction.reached(12, now);
+        let later = now + COMPACTION_RETRY;
+        assert_eq!(compaction.next(), Some(later));
+        compaction.reached(13, later);
+        assert_eq!(compaction.next(), Some(later));
+        compaction.advanced(3, 13, later);
+        compaction.reached(14, later);
+        assert_eq!(compaction.next(), Some(later));
     }
 
     #[test]

@@ -172,6 +172,23 @@ impl Watchers {
         debug_assert_eq!(self.count, 0);
     }
 
+    /// Ends every watch immediately: the streams read no more of the change log, which does not
+    /// look at their filters any more.
+    pub(super) fn cut_off_all(&mut self, why: &StateError, now: Instant) {
+        self.timers.clear();
+        let cancel_at = now + WATCH_END_GRACE;
+        let filters: Vec<Filter> = self.by_filter.keys().cloned().collect();
+        for filter in filters {
+            for (_, watcher) in self.by_filter.remove(&filter).into_iter().flatten() {
+                self.publisher.unwatch(&filter);
+                self.count -= 1;
+                let notify = watcher.end(End::CutOff(CutOff { why: why.clone(), cancel_at }));
+                self.reminders.push_back((cancel_at, notify));
+            }
+        }
+        debug_assert_eq!(self.count, 0);
+    }
+
     /// When a watcher has to be checked.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let timer = self.timers.first_key_value().map(|((due, _), _)| *due);

@@ -32,7 +32,7 @@ pub(crate) struct UpdateBatch {
     last: Revision,
     /// The messages of several updates, made on demand.
     packed: [OnceLock<Vec<Encoded>>; PACKINGS],
-    weight: Option<Weight>,
+    weight: Option<Arc<Weight>>,
 }
 
 /// Bytes that count until the batch is dropped.
@@ -125,14 +125,16 @@ impl UpdateBatch {
         let end = previous_field(revision);
         let mut updates = vec![with_end(body, &end)];
         updates.extend_from_slice(rest);
-        Arc::new(UpdateBatch::new(updates, revision, end.len(), self.last))
+        let mut batch = UpdateBatch::new(updates, revision, end.len(), self.last);
+        batch.weight = self.weight.clone(); // it holds the same bytes
+        Arc::new(batch)
     }
 
     /// Counts its bytes, and those of its messages, into a total until it is dropped.
     pub(crate) fn weighed(mut self, total: &Arc<AtomicUsize>) -> UpdateBatch {
         let (bytes, total) = (2 * self.bytes(), total.clone());
         total.fetch_add(bytes, Ordering::Relaxed);
-        self.weight = Some(Weight { bytes, total });
+        self.weight = Some(Arc::new(Weight { bytes, total }));
         self
     }
 
