@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the format, the lints and every test, after setting up what they need.
+# Installs what the checks need, then checks the format and the lints and runs all tests.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
@@ -11,7 +11,7 @@ if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
     rustup component add rustfmt clippy
 fi
 
-make_venv # of the neutral client
+make_venv # for the clients in Python
 export TODO_TEST_PYTHON=$venv/bin/python
 install_page_tests
 
@@ -20,7 +20,7 @@ cargo clippy --release --all-targets --locked -- -D warnings
 cargo build --release --bins --locked
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --release --locked --no-fail-fast
-    cargo test --release --locked --doc # nextest leaves these out
+    cargo test --release --locked --doc # nextest does not run these
 else
     cargo test --release --locked
 fi

@@ -1,7 +1,8 @@
-"""Serves the teaching example's service: seed.py PATH-OF-ITS-server.py PORT
+"""Runs the server of the teaching example: seed.py PATH-OF-ITS-server.py PORT
 
-As its own serve() does, but on this port of the loopback. Its stubs are made from
-its todo.proto, beside it. Prints `listening on 127.0.0.1:PORT` once it takes calls.
+It does what the example's serve() does, but on this port of the loopback interface. The
+stubs are generated from the todo.proto beside server.py. Prints
+`listening on 127.0.0.1:PORT` once it accepts calls.
 """
 
 import pathlib
@@ -17,11 +18,11 @@ def main():
     if len(sys.argv) != 3:
         sys.exit("usage: seed.py PATH-OF-ITS-server.py PORT")
     example = pathlib.Path(sys.argv[1]).resolve().parent
-    sys.dont_write_bytecode = True  # the folder is not ours
+    sys.dont_write_bytecode = True  # the example's directory stays unchanged
     with tempfile.TemporaryDirectory() as made:
         arguments = [f"-I{example}", f"--python_out={made}", f"--grpc_python_out={made}"]
         if protoc.main(["protoc", *arguments, "todo.proto"]) != 0:
-            sys.exit("protoc could not make the stubs from todo.proto")
+            sys.exit("protoc could not generate the stubs from todo.proto")
         sys.path[:0] = [made, str(example)]
         import server as program
         import todo_pb2_grpc

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use todo::cli::{self, Cli};
+use todo::cli::{self, Cli, program};
 
 fn main() -> ExitCode {
-    cli::run(&Cli::parse()).into()
+    match program::parse::<Cli>() {
+        Ok(cli) => cli::run(&cli).into(),
+        Err(exit_code) => exit_code,
+    }
 }

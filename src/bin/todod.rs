@@ -1,28 +1,30 @@
-//! The daemon: parse, wire, exit.
+//! The daemon: parses the arguments, connects the parts, exits.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum, value_parser};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use crossbeam_channel::{bounded, select};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Span, SpanRelativeTo};
 use mimalloc::MiMalloc;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use todo::cli::program;
 use todo::limits::{
-    HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, OPEN_FILES_RESERVED, QUEUE_LIMIT,
-    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCH_QUEUE_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
+    CHANGE_LOG_CHANGES_MAX, HISTORY_REVISIONS_DEFAULT, HISTORY_REVISIONS_MAX_DEFAULT, QUEUE_LIMIT,
+    QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
-use todo::server::{ListenAddress, Server};
+use todo::os::raise_open_files;
+use todo::server::{ListenAddress, Server, clock};
 use todo::state::{Limits, Retention};
-use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::store::{CheckProgress, MemoryStore, SqliteStore, Store};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -30,51 +32,81 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// A shared, durable, live task list, served over gRPC.
 #[derive(Parser)]
 #[command(name = "todod", version)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Args {
-    /// Where to listen: IP:PORT (port 0 picks one; 0.0.0.0 takes IPv6, too) or unix:PATH;
-    /// may be repeated
-    /// [default: 127.0.0.1:50051, and [::1]:50051 where there is an IPv6 loopback]
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a list that no server uses for damage
+    Check {
+        /// The data directory of a stopped server, or a database file such as a backup
+        path: PathBuf,
+        /// First replace times in the future, which a clock that was ahead left, by the current
+        /// time; needs a data directory
+        #[arg(long)]
+        repair_times: bool,
+    },
+}
+
+/// What the server is started with.
+#[derive(clap::Args)]
+struct ServeArgs {
+    /// Listen on IP:PORT (port 0 picks a free one; 0.0.0.0 takes IPv6, too) or unix:PATH; may
+    /// be repeated
+    /// [default: 127.0.0.1:50051, and [::1]:50051 if there is an IPv6 loopback]
     #[arg(long, value_name = "ADDR", env = "TODO_LISTEN", value_delimiter = ',')]
     listen: Vec<ListenAddress>,
-    /// Where the list is kept [default: $STATE_DIRECTORY, else todo in the XDG data directory]
+    /// Keep the list in this directory [default: $STATE_DIRECTORY, else todo in the XDG data directory]
     #[arg(long, value_name = "DIR", env = "TODO_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// What keeps the list: sqlite on disk, or memory, which forgets it at the end
+    /// Keep the list on disk (sqlite), or in memory until the server stops
     #[arg(long, value_name = "KIND", env = "TODO_STORE", default_value = "sqlite")]
     store: StoreKind,
-    /// Tasks in the list at most, deleted ones counted
+    /// Start a new list even if one was kept in the data directory and its database is missing
+    #[arg(long)]
+    init: bool,
+    /// Maximum number of tasks in the list, including deleted ones
     #[arg(long, value_name = "N", env = "TODO_TASKS_MAX", default_value_t = TASKS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     tasks_max: u32,
-    /// Calls that wait for their turn at most; one more is refused
+    /// Maximum number of waiting calls; further calls are refused
     #[arg(long, value_name = "N", env = "TODO_QUEUE_MAX", default_value_t = QUEUE_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     queue_max: usize,
-    /// Watches at once at most; one more is refused
+    /// Maximum number of concurrent watches; further watches are refused
     #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
     #[arg(value_parser = queue_size())]
     watchers_max: usize,
-    /// Updates that wait for one watcher at most; beyond, it is fed from history
-    #[arg(long, value_name = "N", env = "TODO_WATCH_QUEUE_MAX", default_value_t = WATCH_QUEUE_MAX_DEFAULT)]
-    #[arg(value_parser = queue_size())]
-    watch_queue_max: usize,
-    /// A watch whose client does not read ends after this long
+    /// End a watch whose client has not read for this long
     #[arg(long, value_name = "DURATION", env = "TODO_WATCH_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = duration)]
     watch_stall_timeout: Duration,
-    /// Changes that are kept at least, for watches that resume and for history
+    /// Minimum number of changes to keep, for history and for watches that resume
     #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS", default_value_t = HISTORY_REVISIONS_DEFAULT)]
     #[arg(value_parser = value_parser!(i64).range(1..))]
     history_revisions: i64,
-    /// How long changes are kept at least, such as 30d or 12h
+    /// Minimum time to keep changes, such as 30d or 12h
     #[arg(long, value_name = "DURATION", env = "TODO_HISTORY_AGE", default_value = "30d")]
     #[arg(value_parser = duration)]
     history_age: Duration,
-    /// Changes that are kept at most, whatever their age; not less than --history-revisions
+    /// Maximum number of changes to keep, whatever their age; at least --history-revisions
     #[arg(long, value_name = "N", env = "TODO_HISTORY_REVISIONS_MAX", default_value_t = HISTORY_REVISIONS_MAX_DEFAULT)]
     #[arg(value_parser = value_parser!(i64).range(1..))]
     history_revisions_max: i64,
+    /// Tasks that were deleted longer ago are purged, such as 30d; 0: never
+    #[arg(long, value_name = "DURATION", env = "TODO_TRASH_AGE", default_value = "30d")]
+    #[arg(value_parser = trash_age)]
+    trash_age: TrashAge,
 }
+
+/// `None`: deleted tasks are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TrashAge(Option<Duration>);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum StoreKind {
@@ -86,55 +118,114 @@ fn queue_size() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=QUEUE_LIMIT as u64)
 }
 
-/// A duration of people's kind, such as `60s`, `12h` or `30d`; a day has 24 hours.
+/// Parses a duration such as `60s`, `12h` or `30d`. A day has 24 hours.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: Span =
-        text.parse().map_err(|_| "it is no duration: try 60s, 12h or 30d".to_owned())?;
+    let span: Span = text
+        .parse()
+        .map_err(|_| "expected a number and a unit, such as 60s, 12h or 30d".to_owned())?;
     let positive = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
     match positive.and_then(|duration| Duration::try_from(duration).ok()) {
         Some(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("it must be more than nothing, in days or less: try 60s, 12h or 30d".to_owned()),
-    }
-}
-
-fn main() -> ExitCode {
-    let args = Args::parse();
-    if args.history_revisions > args.history_revisions_max {
-        let why = "--history-revisions is more than --history-revisions-max: make it less";
-        Args::command().error(ErrorKind::ValueValidation, why).exit();
-    }
-    // Of the gRPC core only what is wrong.
-    let ours = env_logger::Env::default().default_filter_or("warn,todo=info,todod=info");
-    env_logger::Builder::from_env(ours).init();
-    grpcio::redirect_log();
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not through the log, which RUST_LOG may silence.
-            eprintln!("todod: {error:#}");
-            ExitCode::FAILURE
+        _ => {
+            Err("expected more than zero, in days or smaller units, such as 60s or 30d".to_owned())
         }
     }
 }
 
+/// 0, or a duration.
+fn trash_age(text: &str) -> Result<TrashAge, String> {
+    match text {
+        "0" => Ok(TrashAge(None)),
+        _ => duration(text).map(|age| TrashAge(Some(age))),
+    }
+}
+
+fn main() -> ExitCode {
+    let Args { command, serve: args } = match program::parse() {
+        Ok(args) => args,
+        Err(exit_code) => return exit_code,
+    };
+    if args.history_revisions > args.history_revisions_max {
+        let why = "--history-revisions is greater than --history-revisions-max: lower it";
+        let error = Args::command().error(ErrorKind::ValueValidation, why);
+        return program::explain("todod", &error);
+    }
+    // The gRPC core logs warnings and errors only.
+    program::start_log("warn,todo=info,todod=info");
+    grpcio::redirect_log();
+    let done = match command {
+        Some(Command::Check { path, repair_times }) => check(&path, repair_times),
+        None => run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => program::fail("todod", format_args!("{error:#}")),
+    }
+}
+
+/// Prints one line for each finding. Damage is an error.
+fn check(path: &Path, repair_times: bool) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if repair_times {
+        let rows = SqliteStore::repair_times(path, clock())?;
+        writeln!(stdout, "corrected the times of {rows} rows")?;
+    }
+    let bar = ProgressBar::no_length(); // on stderr, and only if that is a terminal
+    let report = SqliteStore::check(path, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    let report = report?;
+    for finding in &report.findings {
+        writeln!(stdout, "{finding}")?;
+    }
+    let path = report.path.display();
+    let listed = report.findings.len();
+    match report.found {
+        0 => writeln!(
+            stdout,
+            "no damage found in {path}: {} tasks, {} changes, {} idempotency records; revision {}, compacted up to revision {}",
+            report.tasks, report.changes, report.requests, report.revision, report.compacted
+        )?,
+        found if found == listed as u64 => bail!("{path} is damaged: {found} findings"),
+        found => bail!("{path} is damaged: {found} findings, the first {listed} are listed"),
+    }
+    Ok(stdout.flush()?)
+}
+
+fn show(bar: &ProgressBar, CheckProgress { step, done, total }: CheckProgress) {
+    if bar.message() != step {
+        let template = match total {
+            Some(_) => "checking the {msg} {wide_bar} {percent}%",
+            None => "checking the {msg} ...",
+        };
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_message(step);
+        bar.set_length(total.unwrap_or(0));
+    }
+    bar.set_position(done);
+    bar.tick();
+}
+
 /// Serves until SIGTERM, SIGINT, or a failure of the store.
-fn run(args: Args) -> anyhow::Result<()> {
+fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
     let signals_end = signals.handle();
     let limits = Limits {
         tasks_max: args.tasks_max,
         queue_max: args.queue_max,
         watchers_max: watchers_max(args.watchers_max, raise_open_files()),
-        watch_queue_max: args.watch_queue_max,
         watch_stall_timeout: args.watch_stall_timeout,
-        history: Retention {
+        change_log_changes: CHANGE_LOG_CHANGES_MAX,
+        retention: Retention {
             revisions: args.history_revisions,
             age: args.history_age,
             revisions_max: args.history_revisions_max,
+            trash_age: args.trash_age.0,
         },
     };
     let listen = if args.listen.is_empty() { ListenAddress::defaults() } else { args.listen };
-    let server = Server::start(open_store(args.store, args.data_dir)?, limits, &listen)?;
+    let server = Server::start(open_store(args.store, args.data_dir, args.init)?, limits, &listen)?;
     announce(server.addresses());
 
     let (send_signal, signal) = bounded(1);
@@ -151,17 +242,22 @@ fn run(args: Args) -> anyhow::Result<()> {
     Ok(stopped?)
 }
 
-fn open_store(kind: StoreKind, data_dir: Option<PathBuf>) -> anyhow::Result<Box<dyn Store>> {
+fn open_store(
+    kind: StoreKind,
+    data_dir: Option<PathBuf>,
+    init: bool,
+) -> anyhow::Result<Box<dyn Store>> {
     match kind {
         StoreKind::Memory => {
-            log::warn!("the list is kept in memory and is gone when this process ends");
+            log::warn!("the list is kept in memory and is lost when the server stops");
             Ok(Box::new(MemoryStore::new(&todo::store::new_list_id()?)))
         }
         StoreKind::Sqlite => {
             let dir = data_dir
                 .or_else(default_data_dir)
-                .context("there is no home directory to keep the list in: give --data-dir")?;
-            Ok(Box::new(SqliteStore::open(&dir)?))
+                .context("there is no home directory for the list: give --data-dir")?;
+            let open = if init { SqliteStore::open_or_init } else { SqliteStore::open };
+            Ok(Box::new(open(&dir)?))
         }
     }
 }
@@ -176,34 +272,12 @@ fn default_data_dir() -> Option<PathBuf> {
     }
 }
 
-/// Each connection is an open file: take what the system allows. Returns how many
-/// there may be; `None`: as many as one likes.
-fn raise_open_files() -> Option<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let shown = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), |n| n.to_string());
-    if current == maximum {
-        log::info!("open files: {}, the hard limit", shown(current));
-        return current;
-    }
-    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => {
-            log::info!("open files: raised from {} to {}", shown(current), shown(maximum));
-            maximum
-        }
-        Err(e) => {
-            log::warn!("open files: {}, and it cannot be raised: {e}", shown(current));
-            current
-        }
-    }
-}
-
-/// Each watch may be a connection of its own: not more than the open files allow.
-fn watchers_max(asked: usize, open_files: Option<u64>) -> usize {
-    let open_files = open_files.and_then(|files| usize::try_from(files).ok());
-    let most = open_files.map_or(usize::MAX, |files| files.saturating_sub(OPEN_FILES_RESERVED));
+/// Lowers the number of watches to what the open files allow, because each watch can be a
+/// connection of its own.
+fn watchers_max(asked: usize, most: usize) -> usize {
     if asked > most {
         log::warn!(
-            "watches: {most} at once instead of {asked}, since {most} connections is what the limit of open files allows: raise it (ulimit -n)"
+            "watches: at most {most} instead of {asked}, as the limit of open files allows {most} connections: raise it (ulimit -n)"
         );
     }
     asked.min(most)
@@ -212,7 +286,7 @@ fn watchers_max(asked: usize, open_files: Option<u64>) -> usize {
 fn announce(addresses: &[ListenAddress]) {
     let mut stdout = std::io::stdout().lock();
     for address in addresses {
-        // Whoever closed our stdout does not wait for this.
+        // A closed stdout has no reader that waits for this.
         let _ = writeln!(stdout, "listening on {address}");
     }
     let _ = stdout.flush();
@@ -224,7 +298,7 @@ mod tests {
     use todo::limits::{HISTORY_AGE_DEFAULT, WATCH_STALL_TIMEOUT_DEFAULT};
 
     #[test]
-    fn durations() {
+    fn durations_have_a_unit_and_are_positive() {
         for (text, seconds) in [("60s", 60), ("12h", 43_200), ("30d", 2_592_000), ("1m 30s", 90)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -234,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_library() {
-        let args = Args::parse_from(["todod"]);
+    fn defaults_equal_those_of_the_library() {
+        let args = Args::parse_from(["todod"]).serve;
         assert_eq!(args.watch_stall_timeout, WATCH_STALL_TIMEOUT_DEFAULT);
         assert_eq!(args.history_age, HISTORY_AGE_DEFAULT);
     }

@@ -1,21 +1,24 @@
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
+use http::uri::{Authority, Uri};
 use jiff::SignedDuration;
 
-use crate::client::{DEFAULT_SERVER, proto::Filter};
+use crate::client::DEFAULT_SERVER;
+use crate::client::proto::{Filter, Task};
 use crate::limits::{CALL_TIMEOUT_DEFAULT, CALL_TIMEOUT_MAX};
 
-/// Where todo-web listens unless told otherwise.
+/// The default address of todo-web's page.
 const DEFAULT_PAGE: &str = "http://127.0.0.1:8080";
 
-/// A shared task list, live: without a command, an interactive session.
+/// A shared, live task list. Without a command: an interactive session.
 #[derive(Debug, Parser)]
 #[command(name = "todo", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// The server: HOST:PORT or unix:PATH
+    /// Server address: HOST:PORT or unix:PATH
     #[arg(
         long,
         global = true,
@@ -26,11 +29,11 @@ pub struct Cli {
     )]
     pub server: String,
 
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// How long a call may take, such as 5s (the default) or 500ms; with `wait`: how long to wait
+    /// Time limit of a call, or of the whole `wait`, such as 500ms [default: 5s, wait: none]
     #[arg(long, global = true, value_name = "DURATION", value_parser = timeout)]
     timeout: Option<Duration>,
 
@@ -39,8 +42,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// How long a call may take. What a person allows for waiting is no measure of a call.
-    pub fn call_timeout(&self) -> Duration {
+    /// Returns the time limit of one call. The time limit of `wait` is that of the wait.
+    pub(crate) fn call_timeout(&self) -> Duration {
         match &self.command {
             Some(Command::Wait(_)) => CALL_TIMEOUT_DEFAULT,
             _ => self.timeout.unwrap_or(CALL_TIMEOUT_DEFAULT),
@@ -48,51 +51,101 @@ impl Cli {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 other failure, 2 usage, 3 not found, \
-    4 rejected (bad input, conflict, wrong state, a limit), 5 not permitted, \
-    6 unavailable or timed out, 130 interrupted. Of several failures the first decides.";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 other failure, 2 usage error, 3 not found, \
+    4 rejected (bad input, conflict, wrong state, limit), 5 not permitted, \
+    6 unavailable or timed out, 130 interrupted. The first failure decides.";
 
-/// What shell and REPL can be asked to do.
+/// A command of the shell and of the REPL.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Add a task, or with `-` one for each line of the standard input
+    /// Add a task, or with `-` one task per line of the standard input
     Add(AddArgs),
-    /// List the tasks that are not deleted
+    /// List tasks
     List(ListArgs),
-    /// Show all about a task
+    /// Show a task's details
     Show(OneTask),
     /// Mark tasks completed
     Done(SomeTasks),
-    /// Mark completed tasks open again
+    /// Reopen completed tasks
     Reopen(SomeTasks),
     /// Change a task's title
     Edit(EditArgs),
-    /// Delete tasks; `restore` brings them back
+    /// Delete tasks; `restore` undoes it
     Rm(SomeTasks),
-    /// Bring deleted tasks back
+    /// Restore deleted tasks
     Restore(SomeTasks),
+    /// Remove deleted tasks for good
+    Purge(SomeTasks),
     /// Print changes as they happen
     Watch(WatchArgs),
-    /// Wait until a task is completed, or deleted, or changed
+    /// Wait until a task is completed, deleted or changed
     Wait(WaitArgs),
-    /// Print the changes that were made, of one task or of all
+    /// Print past changes of one task or of all tasks
     History(HistoryArgs),
-    /// Open the page in the browser
+    /// Open the web page in the browser
     Web(WebArgs),
-    /// Print the completion script of a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
 }
 
+/// What the REPL offers for the arguments of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completion {
+    Nothing,
+    /// Only the options.
+    Options,
+    /// The options and one id of a task.
+    Id,
+    /// The options and ids of tasks.
+    Ids,
+    /// One id; the rest of the line is text, without options.
+    IdThenText,
+    Shell,
+}
+
+impl Command {
+    pub(crate) fn completion(&self) -> Completion {
+        match self {
+            Command::Add(_) => Completion::Nothing,
+            Command::List(_) | Command::Watch(_) | Command::Web(_) => Completion::Options,
+            Command::Show(_) | Command::Wait(_) | Command::History(_) => Completion::Id,
+            Command::Edit(_) => Completion::IdThenText,
+            Command::Done(_)
+            | Command::Reopen(_)
+            | Command::Rm(_)
+            | Command::Restore(_)
+            | Command::Purge(_) => Completion::Ids,
+            Command::Completions { .. } => Completion::Shell,
+        }
+    }
+
+    /// Whether the command is of use for the task in its present state.
+    pub(crate) fn applies_to(&self, task: &Task) -> bool {
+        match self {
+            Command::Show(_) | Command::History(_) => true,
+            Command::Done(_) | Command::Wait(_) => !task.deleted && !task.completed,
+            Command::Reopen(_) => !task.deleted && task.completed,
+            Command::Edit(_) | Command::Rm(_) => !task.deleted,
+            Command::Restore(_) | Command::Purge(_) => task.deleted,
+            Command::Add(_)
+            | Command::List(_)
+            | Command::Watch(_)
+            | Command::Web(_)
+            | Command::Completions { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct AddArgs {
-    /// Print the new id alone
+    /// Print only the new id
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// The title; `-` reads one title a line from the standard input
+    /// Title; `-` reads one title per line from the standard input
     #[arg(required = true, value_name = "TITLE")]
     pub title: Vec<String>,
 }
@@ -102,7 +155,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
 
-    /// The list as it was at this revision
+    /// Show the list as it was at this revision
     #[arg(long, value_name = "REV", value_parser = revision())]
     pub at: Option<i64>,
 }
@@ -122,13 +175,13 @@ pub struct FilterArgs {
     #[arg(long)]
     deleted: bool,
 
-    /// All tasks, deleted ones included
+    /// All tasks, including deleted ones
     #[arg(long)]
     all: bool,
 }
 
 impl FilterArgs {
-    pub fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> Filter {
         match self {
             FilterArgs { open: true, .. } => Filter::OPEN,
             FilterArgs { completed: true, .. } => Filter::COMPLETED,
@@ -141,14 +194,14 @@ impl FilterArgs {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct OneTask {
-    /// The task
+    /// ID of the task
     #[arg(value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
     pub id: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct SomeTasks {
-    /// The tasks; all are tried
+    /// IDs of the tasks; a failure does not stop the others
     #[arg(required = true, value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
     pub ids: Vec<i32>,
 }
@@ -158,7 +211,7 @@ pub struct EditArgs {
     #[command(flatten)]
     pub task: OneTask,
 
-    /// The new title
+    /// New title
     #[arg(required = true, value_name = "TITLE")]
     pub title: Vec<String>,
 }
@@ -168,23 +221,23 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
 
-    /// Start with every change after this revision; 0: with the first
+    /// Start after this revision; 0 starts with the first change
     #[arg(long, value_name = "REV", value_parser = revision())]
     pub from: Option<i64>,
 
-    /// Start with the list as it is; with --from or --state only if that history is gone
+    /// Start with the present list; with --from or --state only if their history was compacted
     #[arg(long)]
     pub snapshot: bool,
 
-    /// End once everything up to this revision is printed
+    /// Exit once every change up to this revision is printed
     #[arg(long, value_name = "REV", value_parser = revision())]
     pub until_revision: Option<i64>,
 
-    /// Keep in this file up to where changes are printed, and go on there the next time
+    /// Save the position in FILE, and resume from it next time
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
 
-    /// End after this many changes
+    /// Exit after this many changes
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }
@@ -197,40 +250,40 @@ pub struct WaitArgs {
     #[command(flatten)]
     pub until: Until,
 
-    /// How long to wait, such as 5m: for ever if not given
-    // In the shell this is the global option, wherever it stands: clap takes equal ids
-    // for one. In the REPL, where there is none, it is `wait`'s own.
+    /// Time limit of the wait, such as 5m; none by default
+    // In the shell this is the global option, wherever it stands: clap unites arguments with
+    // the same id. The REPL has no global option, so there it belongs to `wait`.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     pub timeout: Option<Duration>,
 }
 
-/// What to wait for.
+/// What `wait` waits for, as options.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[group(multiple = false)]
 pub struct Until {
-    /// Until it is completed: the default
+    /// Wait until the task is completed (the default)
     #[arg(long)]
     completed: bool,
 
-    /// Until it is deleted
+    /// Wait until the task is deleted
     #[arg(long)]
     deleted: bool,
 
-    /// Until it has this revision or a later one
+    /// Wait until the task has this revision or a later one
     #[arg(long, value_name = "REV", value_parser = revision())]
     revision: Option<i64>,
 }
 
 /// What `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     Completed,
     Deleted,
     Revision(i64),
 }
 
 impl Until {
-    pub fn condition(&self) -> Condition {
+    pub(crate) fn condition(&self) -> Condition {
         match *self {
             Until { completed: true, .. } => Condition::Completed,
             Until { deleted: true, .. } => Condition::Deleted,
@@ -242,7 +295,7 @@ impl Until {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HistoryArgs {
-    /// The task; all if not given
+    /// ID of the task; all tasks by default
     #[arg(value_name = "ID", value_parser = task_id, allow_negative_numbers = true)]
     pub id: Option<i32>,
 
@@ -257,76 +310,75 @@ pub struct HistoryArgs {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WebArgs {
-    /// Where todo-web is
+    /// Address of the page
     #[arg(long, env = "TODO_WEB", default_value = DEFAULT_PAGE, value_parser = page_url)]
     pub url: PageUrl,
 }
 
-/// The address of a page: `http://HOST[:PORT]`, maybe with a path.
+/// The address of a page: `http://HOST[:PORT]`, with an optional path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageUrl {
     pub text: String,
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, with the scheme's port if the text has none.
     pub authority: String,
-    /// Whether it is encrypted.
+    /// Whether the scheme is https.
     pub is_https: bool,
 }
 
 fn page_url(text: &str) -> Result<PageUrl, String> {
-    let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-        (Some(rest), _) => (false, rest),
-        (None, Some(rest)) => (true, rest),
-        (None, None) => return Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
+    let invalid = || format!("expected http://HOST:PORT, such as {DEFAULT_PAGE}");
+    let uri: Uri = text.parse().map_err(|_| invalid())?;
+    let (is_https, default_port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return Err(invalid()),
     };
-    let host = rest.split('/').next().unwrap_or_default();
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    let default_port = if is_https { ":443" } else { ":80" };
-    let authority = format!("{host}{}", if has_port { "" } else { default_port });
-    // Also what may stand in a line of output, and in JSON.
-    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"\\<>@".contains(c));
-    match server(&authority) {
-        Ok(authority) if is_plain => Ok(PageUrl { text: text.to_owned(), authority, is_https }),
-        _ => Err(format!("use http://HOST:PORT, such as {DEFAULT_PAGE}")),
-    }
+    let host = uri.authority().map(Authority::as_str).unwrap_or_default();
+    let authority = match uri.port() {
+        Some(_) => server(host),
+        None => server(&format!("{host}:{default_port}")),
+    };
+    let authority = authority.map_err(|_| invalid())?;
+    Ok(PageUrl { text: text.to_owned(), authority, is_https })
 }
 
-/// Revisions count from 0, before the first change.
+/// Parses a revision. Revision 0 is before the first change.
 fn revision() -> clap::builder::RangedI64ValueParser<i64> {
     value_parser!(i64).range(0..)
 }
 
-/// An address of a server, as options have it: HOST:PORT or unix:PATH.
-///
-/// The transport would take port 99999 for 34463, and look up a name without a port.
+/// Parses the address of a server: HOST:PORT or unix:PATH. The transport itself would take
+/// port 99999 for 34463, and look up a name without a port.
 pub fn server(text: &str) -> Result<String, String> {
     let is_path = text.strip_prefix("unix:").is_some_and(|path| !path.is_empty());
     let is_host = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_ipv6 = bare.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         !host.is_empty()
-            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && (is_ipv6 || !host.contains(|c: char| c.is_whitespace() || "/@:[]".contains(c)))
             && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     match is_path || (is_host && !text.starts_with("unix:")) {
         true => Ok(text.to_owned()),
-        false => Err(format!("use HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
+        false => Err(format!("expected HOST:PORT, such as {DEFAULT_SERVER}, or unix:PATH")),
     }
 }
 
-/// Whether there is such a task is for the server to say, for 0 and -1, too.
+/// Parses the id of a task. The server says whether the task exists, also for 0 and -1.
 fn task_id(text: &str) -> Result<i32, String> {
-    text.parse()
-        .map_err(|_| "a task's ID is a number up to 2147483647: `list` shows them".to_owned())
+    text.parse().map_err(|_| "expected a number up to 2147483647: `list` shows the IDs".to_owned())
 }
 
-/// A duration of people's kind, such as `5s`, `500ms` or `1m 30s`.
+/// Parses a duration such as `5s`, `500ms` or `1m 30s`.
 fn timeout(text: &str) -> Result<Duration, String> {
-    let not_one = |_| "it is no duration: try 5s or 500ms".to_owned();
+    let not_one = |_| "expected a number and a unit, such as 5s or 500ms".to_owned();
     let parsed: SignedDuration = text.parse().map_err(not_one)?;
     match Duration::try_from(parsed) {
         Ok(timeout) if timeout > CALL_TIMEOUT_MAX => {
-            Err(format!("it is more than {} hours", CALL_TIMEOUT_MAX.as_secs() / 3600))
+            Err(format!("must be at most {}h", CALL_TIMEOUT_MAX.as_secs() / 3600))
         }
         Ok(timeout) if !timeout.is_zero() => Ok(timeout),
-        _ => Err("it must be more than nothing: try 5s or 500ms".to_owned()),
+        _ => Err("must be greater than zero, such as 5s or 500ms".to_owned()),
     }
 }
 
@@ -337,12 +389,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_sound() {
+    fn the_grammar_has_no_conflicts() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_timeout_is_of_calls_or_of_a_wait() {
+    fn the_timeout_limits_calls_or_the_wait() {
         let of = |line: &str| {
             let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
             let wait = match &cli.command {
@@ -368,7 +420,21 @@ mod tests {
         for text in ["127.0.0.1:50051", "[::1]:1", "localhost:65535", "unix:/run/todo.sock"] {
             assert_eq!(server(text), Ok(text.to_owned()));
         }
-        for text in ["", "nonsense", ":1", "a:", "a:0", "a:99999", " a:1", "http://a:1", "unix:"] {
+        for text in [
+            "",
+            "nonsense",
+            ":1",
+            "a:",
+            "a:0",
+            "a:99999",
+            " a:1",
+            "a:b:1",
+            "::1:50051",
+            "[a]:1",
+            "me@a:1",
+            "http://a:1",
+            "unix:",
+        ] {
             assert!(server(text).is_err(), "{text}");
         }
     }
@@ -380,6 +446,7 @@ mod tests {
             ("http://[::1]:8080/", "[::1]:8080"),
             ("http://[::1]", "[::1]:80"),
             ("https://list.example.org/tasks#/active", "list.example.org:443"),
+            ("http://list.local?x", "list.local:80"),
         ] {
             assert_eq!(page_url(text).unwrap().authority, authority, "{text}");
         }
@@ -390,9 +457,11 @@ mod tests {
             "http://:80",
             "ftp://a",
             "http://a:b",
+            "http://a:99999",
             "http://a b",
-            "http://a/\"",
+            "http://a/\u{1b}",
             "http://me@a",
+            "http://[::1",
         ] {
             assert!(page_url(text).is_err(), "{text}");
         }

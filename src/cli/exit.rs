@@ -2,29 +2,29 @@ use std::process::ExitCode;
 
 use crate::client::Code;
 
-/// How a command went, as its exit code.
+/// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     Ok = 0,
-    /// Anything that has no code of its own.
+    /// A failure without a code of its own.
     Failure = 1,
-    /// Not a command, or not its arguments.
+    /// An unknown command, or wrong arguments.
     Usage = 2,
     NotFound = 3,
-    /// Bad input, a conflict, the wrong state, a limit.
+    /// Bad input, a conflict, a wrong state, or a limit.
     Rejected = 4,
     NotPermitted = 5,
-    /// The server is not there, or too slow.
+    /// The server cannot be reached, or is too slow.
     Unavailable = 6,
     /// 128 and the number of SIGINT.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// Of several, the first failure decides.
+    /// Combines two exit codes: the first failure decides.
     #[must_use]
-    pub fn or(self, later: Exit) -> Exit {
+    pub(crate) fn or(self, later: Exit) -> Exit {
         if self == Exit::Ok { later } else { self }
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_exit_code() {
+    fn every_status_code_maps_to_an_exit_code() {
         let table: String =
             Code::ALL.map(|code| format!("{} {}\n", Exit::from(code) as u8, code.name())).concat();
         expect![[r#"

@@ -1,10 +1,11 @@
-//! `todo` without its `main`: the grammar, the commands, and the REPL.
+//! The program `todo` without its `main`: arguments, commands and REPL.
 
 mod args;
 mod commands;
 mod exit;
 mod input;
 mod output;
+pub mod program;
 mod render;
 mod repl;
 mod state_file;
@@ -22,16 +23,15 @@ use crate::client::Client;
 use commands::Session;
 use output::Out;
 
-/// Runs what was asked for, and says how it went.
+/// Runs a command or the REPL, and returns the exit code.
 pub fn run(cli: &Cli) -> Exit {
     let mut out = Out::standard(cli.json);
     let client = match Client::new(&cli.server, cli.call_timeout()) {
         Ok(client) => client,
         Err(e) => return out.failed("", &e),
     };
-    // One of its references is never dropped: shutting the C core down takes a second
-    // now and then (its wait for its own threads misses their wake-up), and the process
-    // ends anyway.
+    // This reference is never dropped. Shutting the C core down takes a second now and then,
+    // because its wait for its own threads misses their wake-up, and the process ends anyway.
     mem::forget(client.clone());
     match &cli.command {
         Some(command) => {
@@ -45,7 +45,7 @@ pub fn run(cli: &Cli) -> Exit {
     }
 }
 
-/// Ctrl-C ends the program at once, with the exit code that shells expect.
+/// Makes Ctrl-C end the program immediately, with the exit code that shells expect.
 fn exit_on_interrupt(out: &mut Out) {
     let always = Arc::new(AtomicBool::new(true));
     let code = Exit::Interrupted as i32;

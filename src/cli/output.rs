@@ -5,17 +5,17 @@ use super::Exit;
 use super::render::{self, Shown};
 use crate::client::{CallError, proto};
 
-/// Where data and messages go. Colour is dropped on the way to what is no terminal,
-/// and where NO_COLOR is set.
-pub struct Out {
+/// Writes data to stdout and messages to stderr. Colour is removed if the stream is not a
+/// terminal, and if NO_COLOR is set.
+pub(crate) struct Out {
     data: BufWriter<Box<dyn Write>>,
     messages: Box<dyn Write>,
-    /// Whether data is JSON, one object a line.
-    pub json: bool,
+    /// Whether data is JSON, one object per line.
+    pub(crate) json: bool,
 }
 
 impl Out {
-    pub fn standard(json: bool) -> Out {
+    pub(crate) fn standard(json: bool) -> Out {
         Out {
             data: BufWriter::new(Box::new(anstream::stdout())),
             messages: Box::new(anstream::stderr()),
@@ -23,47 +23,47 @@ impl Out {
         }
     }
 
-    /// A line of data. Text from others goes through [`Shown`] first.
-    pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+    /// Writes a line of data. Text from others must be wrapped in [`Shown`].
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(self.data, "{text}")
     }
 
-    /// Text of our own that has its line ends.
-    pub fn text(&mut self, text: impl fmt::Display) -> io::Result<()> {
+    /// Writes text of this program, which contains its own line ends.
+    pub(crate) fn text(&mut self, text: impl fmt::Display) -> io::Result<()> {
         write!(self.data, "{text}")
     }
 
-    /// A task: as JSON, or as the given line.
-    pub fn task(&mut self, task: &proto::Task, line: impl fmt::Display) -> io::Result<()> {
+    /// Writes a task: as JSON, or as the given line.
+    pub(crate) fn task(&mut self, task: &proto::Task, line: impl fmt::Display) -> io::Result<()> {
         if self.json { self.line(render::json(task)) } else { self.line(line) }
     }
 
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.data.flush()
     }
 
-    /// A line for the person, on stderr.
-    pub fn message(&mut self, text: &str) {
-        // What was printed before shows before. If stdout is gone, its next line tells;
-        // if stderr is gone, there is nobody to tell.
+    /// Writes a message to stderr.
+    pub(crate) fn message(&mut self, text: &str) {
+        // Data that was written before appears before. A failure of stdout is reported by its
+        // next write; a failure of stderr cannot be reported.
         let _ = self.data.flush();
         let _ = writeln!(self.messages, "todo: {}", Shown(text));
     }
 
-    /// Text of our own for the person, with its line ends.
-    pub fn notice(&mut self, text: impl fmt::Display) {
+    /// Writes text of this program to stderr, which contains its own line ends.
+    pub(crate) fn notice(&mut self, text: impl fmt::Display) {
         let _ = self.data.flush();
         let _ = write!(self.messages, "{text}");
     }
 
-    /// Says why a call failed; `about` starts the sentence.
-    pub fn failed(&mut self, about: &str, error: &CallError) -> Exit {
+    /// Reports why a call failed; `about` starts the message. Returns the exit code.
+    pub(crate) fn failed(&mut self, about: &str, error: &CallError) -> Exit {
         self.message(&format!("{about}{error}"));
         Exit::from(error.code)
     }
 
-    /// The end of all output. A reader that took what it wanted and left is no failure.
-    pub fn end(&mut self, done: io::Result<Exit>) -> Exit {
+    /// Ends all output. A reader that closed the pipe is not a failure.
+    pub(crate) fn end(&mut self, done: io::Result<Exit>) -> Exit {
         match done.and_then(|exit| self.flush().map(|()| exit)) {
             Ok(exit) => exit,
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,

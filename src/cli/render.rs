@@ -4,15 +4,15 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::client::{self, proto};
+use crate::client::{self, is_purge, proto};
 
 const BOLD: Style = Style::new().bold();
 const DONE: Style = AnsiColor::Green.on_default();
 const DELETED: Style = AnsiColor::Red.on_default();
 
-/// Text from others, such that it cannot move the cursor, colour the screen or turn
-/// the line around: what could is shown as `\u{1b}`.
-pub struct Shown<'a>(pub &'a str);
+/// Displays text from others. Characters that could move the cursor, colour the screen or
+/// reverse the line appear as escapes such as `\u{1b}`.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,19 +25,20 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Control characters, line and paragraph separators, bidirectional overrides.
+/// Whether it is a control character, a line or paragraph separator, or a bidirectional
+/// override.
 fn is_hostile(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A task as a line of JSON, safe to show: beyond ASCII, JSON has text only within
-/// strings, where any character may be escaped.
-pub fn json(task: &proto::Task) -> String {
+/// Returns a task as a line of JSON that is safe to show. In JSON, characters beyond ASCII
+/// occur only within strings, where any character may be escaped.
+pub(crate) fn json(task: &proto::Task) -> String {
     json_shown(client::json(task))
 }
 
-/// An update as a line of JSON, safe to show.
-pub fn update_json(update: &proto::TaskUpdate) -> String {
+/// Returns an update as a line of JSON that is safe to show.
+pub(crate) fn update_json(update: &proto::TaskUpdate) -> String {
     json_shown(client::json(update))
 }
 
@@ -47,7 +48,7 @@ fn json_shown(json: String) -> String {
     }
     json.chars().fold(String::with_capacity(json.len()), |mut shown, c| {
         if is_hostile(c) {
-            // They all have four digits. Writing to a String cannot fail.
+            // Their code points have at most four digits. Writing to a String cannot fail.
             let _ = write!(shown, "\\u{:04x}", c as u32);
         } else {
             shown.push(c);
@@ -57,17 +58,17 @@ fn json_shown(json: String) -> String {
 }
 
 /// `7 Buy milk`
-pub fn brief(task: &proto::Task) -> String {
+pub(crate) fn brief(task: &proto::Task) -> String {
     format!("{} {}", task.id, Shown(&task.title))
 }
 
-/// Above the rows of [`row`].
-pub fn header() -> String {
+/// Returns the header of the rows of [`row`].
+pub(crate) fn header() -> String {
     format!("{BOLD}{:>6}  {:9}  {}{BOLD:#}", "ID", "STATE", "TITLE")
 }
 
-/// A task's row in the table. The layout is fixed: rows come page by page.
-pub fn row(task: &proto::Task) -> String {
+/// Returns a task's row of the table. The columns are fixed, because rows come page by page.
+pub(crate) fn row(task: &proto::Task) -> String {
     let (state, style) = state(task);
     format!("{:>6}  {style}{state:9}{style:#}  {}", task.id, Shown(&task.title))
 }
@@ -80,8 +81,8 @@ fn state(task: &proto::Task) -> (&'static str, Style) {
     }
 }
 
-/// All about a task, a field a line, in local time.
-pub fn details(task: &proto::Task, zone: &TimeZone) -> String {
+/// Returns a task's details, one field per line, with local times.
+pub(crate) fn details(task: &proto::Task, zone: &TimeZone) -> String {
     let (state, style) = state(task);
     let was = if task.deleted && task.completed { " (was completed)" } else { "" };
     let mut lines = vec![
@@ -100,7 +101,7 @@ pub fn details(task: &proto::Task, zone: &TimeZone) -> String {
     lines.iter().map(|(name, value)| format!("{BOLD}{name:9}{BOLD:#}  {value}\n")).collect()
 }
 
-/// A time of the server's, which need not make sense.
+/// Formats a time of the server, which may be out of range.
 fn local(seconds: i64, nanos: i32, zone: &TimeZone) -> String {
     match Timestamp::new(seconds, nanos) {
         Ok(time) => time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
@@ -108,40 +109,47 @@ fn local(seconds: i64, nanos: i32, zone: &TimeZone) -> String {
     }
 }
 
-/// A line of `watch`: revision, action, id, title. Where there is no revision: `-`. The
-/// stream's own marks have no task.
-pub fn update(update: &proto::TaskUpdate) -> String {
+/// Returns a line of `watch`: revision or `-`, action, id, title. RESET and SYNCED have no
+/// task, a purged task has no title.
+pub(crate) fn update(update: &proto::TaskUpdate) -> String {
     let revision = match update.revision {
         0 => "-".to_owned(),
         revision => revision.to_string(),
     };
     let task = update.task.as_ref().map(|task| format!(" {}", brief(task)));
-    format!("{revision} {}{}", Shown(&update.action), task.unwrap_or_default())
+    let line = format!("{revision} {}{}", Shown(&update.action), task.unwrap_or_default());
+    line.trim_end().to_owned()
 }
 
-/// Above the rows of [`history_row`].
-pub fn history_header() -> String {
+/// Returns the header of the rows of [`history_row`].
+pub(crate) fn history_header() -> String {
     let (rev, time) = ("REV", "TIME");
     format!("{BOLD}{rev:>6}  {time:26}  {:9}  {:>6}  {}{BOLD:#}", "ACTION", "ID", "TITLE")
 }
 
-/// A change that was made, as a row: the title is the one after it.
-pub fn history_row(update: &proto::TaskUpdate, zone: &TimeZone) -> String {
+/// Returns a past change as a row, with the title after the change. The changes of a purged
+/// task have neither time nor title.
+pub(crate) fn history_row(update: &proto::TaskUpdate, zone: &TimeZone) -> String {
     let task = update.task.get_or_default();
-    let at = task.updated_at.get_or_default();
-    format!(
+    let time = task.updated_at.as_ref().map(|at| local(at.seconds, at.nanos, zone));
+    let row = format!(
         "{:>6}  {:26}  {:9}  {:>6}  {}",
         update.revision,
-        local(at.seconds, at.nanos, zone),
+        time.unwrap_or_else(|| "-".to_owned()),
         Shown(&update.action).to_string(),
         task.id,
         Shown(&task.title)
-    )
+    );
+    row.trim_end().to_owned()
 }
 
-/// An update as the seed's client prints it: the words are Python's.
-pub fn announcement(update: &proto::TaskUpdate) -> String {
+/// Returns an update in the words of the reference example's client, which is in Python.
+/// The example has no purges.
+pub(crate) fn announcement(update: &proto::TaskUpdate) -> String {
     let task = update.task.get_or_default();
+    if is_purge(update) {
+        return format!("[Update] purged #{}\n", task.id);
+    }
     let completed = if task.completed { "True" } else { "False" };
     format!(
         "[Update] Task {}: {}\n  Title: {}\n  Completed: {completed}\n",

@@ -17,7 +17,7 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn hostile_text_is_shown() {
+fn hostile_text_is_escaped() {
     for (text, shown) in [
         ("", ""),
         ("Don't \\ \"worry\" 👩\u{200d}👧", "Don't \\ \"worry\" 👩\u{200d}👧"),
@@ -31,7 +31,7 @@ fn hostile_text_is_shown() {
 }
 
 #[test]
-fn hostile_text_in_json_is_escaped_and_still_the_same_text() {
+fn hostile_text_in_json_is_escaped_and_parses_to_the_same_text() {
     let title = "\x1b]0;x\x07 \u{9b}2J \u{7f} \u{202e}cod\u{2066} \" \\ é";
     let json = json(&task(1, title));
     assert!(!json.contains(is_hostile), "{json}");
@@ -40,7 +40,7 @@ fn hostile_text_in_json_is_escaped_and_still_the_same_text() {
 }
 
 #[test]
-fn the_table() {
+fn rows_of_the_list() {
     let lines: Vec<String> = tasks().iter().map(row).collect();
     expect![[r#"
             ID  STATE      TITLE
@@ -53,12 +53,12 @@ fn the_table() {
 }
 
 #[test]
-fn all_about_a_task() {
+fn details_of_a_task() {
     let mut task = proto::Task { deleted: true, completed: true, revision: 9, ..task(7, "x\ny") };
     for (field, seconds) in [
         (&mut task.created_at, 0),
         (&mut task.updated_at, 1_700_000_000),
-        // A server that makes no sense.
+        // A time that is out of range.
         (&mut task.completed_at, i64::MAX),
     ] {
         field.mut_or_insert_default().seconds = seconds;
@@ -77,14 +77,14 @@ fn all_about_a_task() {
 }
 
 #[test]
-fn updates() {
+fn updates_and_announcements() {
     let update = |revision, action: &str, task: proto::Task| proto::TaskUpdate {
         revision,
         action: action.to_owned(),
         task: Some(task).into(),
         ..Default::default()
     };
-    let of_seed = update(0, "ADDED", task(1, "Buy milk"));
+    let of_example = update(0, "ADDED", task(1, "Buy milk"));
     let mark = |revision, action: &str| proto::TaskUpdate {
         revision,
         action: action.to_owned(),
@@ -92,11 +92,14 @@ fn updates() {
     };
     let mut of_todod = update(2, "COMPLETED", task(1, "Buy\x07 milk"));
     of_todod.task.mut_or_insert_default().completed = true;
+    let purged = update(9, "PURGED", proto::Task { id: 7, ..Default::default() });
     expect![[r#"
         - ADDED 1 Buy milk
         2 COMPLETED 1 Buy\u{7} milk
         - RESET
         3 SYNCED
+        9 PURGED 7
+        [Update] purged #7
         [Update] Task 1: ADDED
           Title: Buy milk
           Completed: False
@@ -105,18 +108,20 @@ fn updates() {
           Completed: True
     "#]]
     .assert_eq(&format!(
-        "{}\n{}\n{}\n{}\n{}{}",
-        super::update(&of_seed),
+        "{}\n{}\n{}\n{}\n{}\n{}{}{}",
+        super::update(&of_example),
         super::update(&of_todod),
         super::update(&mark(0, "RESET")),
         super::update(&mark(3, "SYNCED")),
-        announcement(&of_seed),
+        super::update(&purged),
+        announcement(&purged),
+        announcement(&of_example),
         announcement(&of_todod)
     ));
 }
 
 #[test]
-fn the_history() {
+fn rows_of_the_history() {
     let change = |revision, action: &str, mut task: proto::Task| {
         task.updated_at.mut_or_insert_default().seconds = 1_700_000_000;
         let (task, action) = (Some(task).into(), action.to_owned());
@@ -137,7 +142,7 @@ fn the_history() {
              1  2023-11-15 00:13:20 +02:00  ADDED           1  Buy milk
         1000000  2023-11-15 00:13:20 +02:00  COMPLETED      20  Bücher 返す
         9223372036854775807  2023-11-15 00:13:20 +02:00  a\u{1b}[31mb  2147483647  a\u{a}b
-             0  1970-01-01 02:00:00 +02:00                  0  
+             0  -                                           0
     "#]]
     .assert_eq(&plain(&format!("{}\n{}\n", history_header(), rows.join("\n"))));
 }

@@ -64,7 +64,7 @@ impl Code {
     }
 
     /// Whether the same call may succeed later.
-    pub fn may_pass(self) -> bool {
+    pub fn is_transient(self) -> bool {
         match self {
             Code::Unavailable
             | Code::DeadlineExceeded
@@ -85,7 +85,7 @@ impl Code {
         }
     }
 
-    /// By gRPC's numbers, 1 to 16 in the order of [`Code::ALL`]; any other is UNKNOWN.
+    /// Converts gRPC's numbers, 1 to 16 in the order of [`Code::ALL`]. Others are UNKNOWN.
     fn from_status(code: RpcStatusCode) -> Code {
         let number = i32::from(code);
         let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
@@ -93,7 +93,7 @@ impl Code {
     }
 }
 
-/// A call that did not succeed. Displayed, it is a sentence for the user.
+/// A call that failed. Its display is a sentence for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
@@ -106,50 +106,44 @@ impl CallError {
         CallError { code, message: message.into() }
     }
 
-    /// The seed's server, which counts no revisions, was asked for what needs them.
-    pub(crate) fn needs_todod(server: &str, lacks: &str) -> CallError {
-        let message = format!("the server at {server} {lacks}: it needs todod");
-        CallError::new(Code::Unimplemented, message)
-    }
-
-    /// Makes the transport's words the user's.
+    /// Puts an error of the transport into the user's terms.
     pub(super) fn of(error: &grpcio::Error, method: &str, server: &str) -> CallError {
         let grpcio::Error::RpcFailure(status) = error else {
             return CallError::new(Code::Internal, format!("cannot understand {server}: {error}"));
         };
-        // We never cancel a call and then read its status, so the server did: it is
-        // going away, and what it had begun it does not answer.
+        // This client never reads the status of a call that it cancelled, so the server
+        // cancelled it: it is shutting down and does not answer calls that have begun.
         let code = match Code::from_status(status.code()) {
             Code::Cancelled => Code::Unavailable,
             code => code,
         };
         let call = method.rsplit('/').next().unwrap_or(method);
-        let said = status.message();
+        let message = status.message();
         CallError::new(
             code,
             match code {
                 Code::Unimplemented => {
-                    format!("the server at {server} does not offer {call}: it needs todod")
+                    format!("the server at {server} does not have {call}: use todod")
                 }
                 Code::DeadlineExceeded => {
                     format!("{server} did not answer {call} in time: see --timeout")
                 }
-                Code::Unavailable => format!("cannot reach {server}: {}", plainly(said)),
-                _ if said.is_empty() => format!("{server} answered {call} with {}", code.name()),
-                _ => said.to_owned(),
+                Code::Unavailable => format!("cannot reach {server}: {}", cause(message)),
+                _ if message.is_empty() => format!("{server} answered {call} with {}", code.name()),
+                _ => message.to_owned(),
             },
         )
     }
 }
 
-/// The transport wraps the system's words, the most common ones three times.
-fn plainly(said: &str) -> String {
-    match said.strip_prefix("failed to connect to all addresses") {
+/// Removes what the transport wraps around the system's own message.
+fn cause(message: &str) -> String {
+    match message.strip_prefix("failed to connect to all addresses") {
         Some(why) => {
             let system = why.rsplit(": ").next().unwrap_or(why);
             format!("{system}; is todod running there?")
         }
-        None => said.to_owned(),
+        None => message.to_owned(),
     }
 }
 
@@ -158,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_its_code() {
+    fn every_status_maps_to_its_code() {
         for (number, code) in (1..).zip(Code::ALL) {
             assert_eq!(Code::from_status(RpcStatusCode::from(number)), code);
             let theirs = format!("{:?}", RpcStatusCode::from(number));

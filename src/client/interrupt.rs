@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use super::{CallError, Code};
 
-/// Stops a client's calls from another thread: the one that runs, and those made
-/// until [`Interrupt::clear`]. For a client that makes one call at a time.
+/// Stops a client's calls from another thread: the running one, and all others until
+/// [`Interrupt::clear`]. The client must make one call at a time.
 #[derive(Clone, Default)]
 pub struct Interrupt(Arc<Mutex<State>>);
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Interrupt {
-    /// The call that runs ends with CANCELLED, and so does every later one.
+    /// Ends the running call and every later one with CANCELLED.
     pub fn raise(&self) {
         let mut state = self.0.lock();
         state.raised = true;
@@ -28,11 +28,12 @@ impl Interrupt {
         }
     }
 
-    /// Calls are made again.
+    /// Allows calls again.
     pub fn clear(&self) {
         self.0.lock().raised = false;
     }
 
+    /// Waits for a call, or for the interrupt.
     pub(super) fn block_on<T>(
         &self,
         call: impl Future<Output = Result<T, CallError>>,

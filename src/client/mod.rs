@@ -1,26 +1,26 @@
-//! The blocking client: calls with a timeout, listings that page by themselves, and a
-//! watch that reconnects and misses nothing; for the web edge the same without blocking.
-//! It works against the seed's server, too.
+//! The blocking client: calls with a timeout, listings that fetch their pages, and a watch
+//! that reconnects and misses nothing. [`WatchStream`] is the same watch without blocking.
+//! The client works with the reference example's server, too: see `example`.
 
 mod backoff;
+mod calls;
 mod error;
-mod follow;
-mod history;
+mod example;
 mod interrupt;
+mod pipeline;
 mod sequence;
-mod stream;
-mod tasks;
 mod transport;
 mod waiter;
 mod watch;
+mod watch_call;
+mod watch_stream;
 
-pub use crate::rpc::{json, proto};
-pub use backoff::Backoff;
+pub use crate::wire::{json, proto};
+pub use calls::{ChangesQuery, Edit};
 pub use error::{CallError, Code};
-pub use follow::Follower;
-pub use history::ChangesQuery;
 pub use interrupt::Interrupt;
-pub use sequence::{Mark, Place};
-pub use tasks::Edit;
+pub use pipeline::Pipeline;
+pub use sequence::{Position, UpdateKind, is_purge};
 pub use transport::{Client, DEFAULT_SERVER};
-pub use watch::{Watch, WatchEvent, WatchOptions, WatchStart};
+pub use watch::Watch;
+pub use watch_stream::{Timer, WatchEvent, WatchOptions, WatchStart, WatchStream};

@@ -1,196 +1,237 @@
-use super::proto::{Filter, TaskUpdate};
+use super::proto::TaskUpdate;
 
-/// What an update of a watch is about.
+/// What an update of a watch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// Forget what you know.
+pub enum UpdateKind {
+    /// A SNAPSHOT follows: what the client knows of the list is outdated.
     Reset,
-    /// A task that was there before.
+    /// A task that exists.
     Snapshot,
-    /// The snapshot, or the history asked for, is complete.
+    /// The snapshot, or the requested history, is complete.
     Synced,
     /// Everything up to its revision was sent.
     Progress,
-    /// Something happened.
+    /// A change, of any action, also one that this program does not know.
     Change,
 }
 
-impl Mark {
-    pub fn of(update: &TaskUpdate) -> Mark {
+impl From<&TaskUpdate> for UpdateKind {
+    fn from(update: &TaskUpdate) -> UpdateKind {
         match &*update.action {
-            "RESET" => Mark::Reset,
-            "SNAPSHOT" => Mark::Snapshot,
-            "SYNCED" => Mark::Synced,
-            "PROGRESS" => Mark::Progress,
-            _ => Mark::Change,
+            "RESET" => UpdateKind::Reset,
+            "SNAPSHOT" => UpdateKind::Snapshot,
+            "SYNCED" => UpdateKind::Synced,
+            "PROGRESS" => UpdateKind::Progress,
+            _ => UpdateKind::Change,
         }
     }
 }
 
-/// A place in the history of a list: after this revision of that list.
+/// Whether the change removed a deleted task for good. Its task has an id and nothing else.
+pub fn is_purge(update: &TaskUpdate) -> bool {
+    update.action == "PURGED"
+}
+
+/// A position in the history of a list: after this revision of that list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Empty: whichever list is there.
+pub struct Position {
+    /// Empty: of the list that the server has.
     pub list_id: String,
     pub revision: i64,
 }
 
-/// Follows a watch through its streams, and proves that no change is missing, comes
-/// twice or comes out of order.
+/// Follows a watch through its calls, and proves that no change is missing.
+///
+/// An update says that no change that concerns the watch lies between `previous_revision`
+/// and `revision`. So at position P it is the next one if `previous_revision <= P < revision`;
+/// a later `previous_revision` is a gap, an earlier `revision` a repetition. An older
+/// `todod` sends 0 as `previous_revision`: then only the order is checked.
 #[derive(Clone)]
 pub(super) struct Sequence {
-    /// All changes are sent, so their revisions are consecutive.
-    is_any: bool,
-    /// Up to where everything was seen; `None` before the first contact, and from RESET
-    /// to SYNCED.
-    pub(super) place: Option<Place>,
-    /// The last change since RESET: a snapshot may be of an older list, and the changes
+    /// Up to where all updates were seen; `None` before the first connection, and from
+    /// RESET to SYNCED.
+    pub(super) position: Option<Position>,
+    /// The last change since RESET. A snapshot may show an older list: then the changes
     /// since come before SYNCED.
-    made_up_to: Option<i64>,
+    last_in_snapshot: Option<i64>,
 }
 
 impl Sequence {
-    pub(super) fn new(filter: Filter, place: Option<Place>) -> Sequence {
-        Sequence { is_any: filter == Filter::ANY, place, made_up_to: None }
+    pub(super) fn new(position: Option<Position>) -> Sequence {
+        Sequence { position, last_in_snapshot: None }
     }
 
-    /// Takes the next update, or says what is wrong with it and stays where it is.
-    pub(super) fn take(&mut self, update: &TaskUpdate) -> Result<(), String> {
+    /// Takes the next update. Returns whether it is new: a repeated change is not. If the
+    /// update cannot follow, returns why, and the position stays.
+    pub(super) fn take(&mut self, update: &TaskUpdate) -> Result<bool, String> {
+        let kind = UpdateKind::from(update);
+        let reached = self.position.as_ref().map(|position| position.revision);
+        let reached = reached.or(self.last_in_snapshot);
+        match kind {
+            UpdateKind::Reset => {
+                *self = Sequence::new(None);
+                return Ok(true);
+            }
+            UpdateKind::Snapshot if reached.is_none() => return Ok(true),
+            UpdateKind::Snapshot => return Err("a SNAPSHOT outside of a snapshot".to_owned()),
+            UpdateKind::Progress if self.position.is_none() => return Ok(true),
+            UpdateKind::Synced | UpdateKind::Progress | UpdateKind::Change => {}
+        }
+        if let Some(reached) = reached {
+            match kind {
+                UpdateKind::Change if update.revision <= reached => return Ok(false),
+                _ if update.revision < reached => {
+                    return Err(format!("revision {} after revision {reached}", update.revision));
+                }
+                _ => {}
+            }
+            if update.previous_revision > reached {
+                return Err(format!(
+                    "revision {} follows revision {}, which did not come: the last was {reached}",
+                    update.revision, update.previous_revision
+                ));
+            }
+        }
+        self.advance(kind, update)?;
+        let now = self.position.as_ref().map(|position| position.revision);
+        debug_assert!(reached <= now.or(self.last_in_snapshot), "a position never goes back");
+        Ok(true)
+    }
+
+    fn advance(&mut self, kind: UpdateKind, update: &TaskUpdate) -> Result<(), String> {
         let revision = update.revision;
-        let is_any = self.is_any;
-        match (Mark::of(update), &mut self.place) {
-            (Mark::Reset, place) => (*place, self.made_up_to) = (None, None),
-            (Mark::Snapshot, None) if self.made_up_to.is_none() => {}
-            (Mark::Snapshot, _) => return Err("a SNAPSHOT outside of a snapshot".to_owned()),
-            (Mark::Progress, None) => {}
-            (Mark::Synced, place @ None) => {
-                let last = self.made_up_to.unwrap_or(revision);
-                if revision < last || is_any && revision != last {
-                    return Err(format!("revision {revision} after revision {last}"));
+        match &mut self.position {
+            None if kind == UpdateKind::Synced => {
+                let list_id = update.list_id.clone();
+                self.position = Some(Position { list_id, revision });
+            }
+            None => self.last_in_snapshot = Some(revision),
+            Some(position) => {
+                if kind == UpdateKind::Synced {
+                    if position.list_id.is_empty() {
+                        position.list_id.clone_from(&update.list_id);
+                    }
+                    if position.list_id != update.list_id {
+                        let (here, there) = (&update.list_id, &position.list_id);
+                        return Err(format!("list {here:?}, not {there:?}"));
+                    }
                 }
-                *place = Some(Place { list_id: update.list_id.clone(), revision });
-            }
-            (Mark::Change, None) => {
-                let last = self.made_up_to.unwrap_or(0);
-                let is_next = revision > last;
-                let is_gap =
-                    is_any && self.made_up_to.is_some() && revision.checked_sub(1) != Some(last);
-                if !is_next || is_gap {
-                    return Err(format!("revision {revision} after revision {last}"));
-                }
-                self.made_up_to = Some(revision);
-            }
-            (Mark::Synced, Some(place)) if update.list_id != place.list_id => {
-                return Err(format!("list {:?}, not {:?}", update.list_id, place.list_id));
-            }
-            (Mark::Synced | Mark::Progress, Some(place)) => {
-                let is_next = match is_any {
-                    true => revision == place.revision,
-                    false => revision >= place.revision,
-                };
-                go_on(place, revision, is_next)?;
-            }
-            (Mark::Change, Some(place)) => {
-                let is_next = match is_any {
-                    true => revision.checked_sub(1) == Some(place.revision),
-                    false => revision > place.revision,
-                };
-                go_on(place, revision, is_next)?;
+                position.revision = revision;
             }
         }
         Ok(())
     }
 }
 
-fn go_on(place: &mut Place, revision: i64, is_next: bool) -> Result<(), String> {
-    if !is_next {
-        return Err(format!("revision {revision} after revision {}", place.revision));
-    }
-    place.revision = revision;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn update(text: &str) -> TaskUpdate {
-        let (action, revision) = text.split_once(' ').unwrap();
+    /// `ADDED 7` is revision 7; `ADDED 5-7` is revision 7 with the previous revision 5.
+    pub(in crate::client) fn update(text: &str) -> TaskUpdate {
+        let (action, revisions) = text.split_once(' ').unwrap();
+        let (previous, revision) = match revisions.rsplit_once('-') {
+            Some((previous, revision)) if !previous.is_empty() => (previous, revision),
+            _ => ("0", revisions),
+        };
         let list_id = if action == "SYNCED" { "l" } else { "" };
         TaskUpdate {
             action: action.to_owned(),
             revision: revision.parse().unwrap(),
+            previous_revision: previous.parse().unwrap(),
             list_id: list_id.to_owned(),
             ..Default::default()
         }
     }
 
-    /// Takes the updates after a place. Where it is then, or what is wrong with the last.
-    fn check(filter: Filter, after: Option<i64>, updates: &[&str]) -> Result<Option<i64>, String> {
-        let place = after.map(|revision| Place { list_id: "l".to_owned(), revision });
-        let mut sequence = Sequence::new(filter, place);
+    /// Takes the updates, of which the last is `new`, repeated, or an error.
+    fn check(after: Option<i64>, updates: &[&str]) -> (Result<bool, String>, Option<i64>) {
+        let position = after.map(|revision| Position { list_id: "l".to_owned(), revision });
+        let mut sequence = Sequence::new(position);
         let (last, before) = updates.split_last().unwrap();
-        before.iter().for_each(|text| sequence.take(&update(text)).unwrap());
-        let place = sequence.place.clone();
-        match sequence.take(&update(last)) {
-            Ok(()) => Ok(sequence.place.map(|place| place.revision)),
-            Err(why) => {
-                assert_eq!(sequence.place, place, "{last:?} moved it");
-                Err(why)
-            }
+        for text in before {
+            assert_eq!(sequence.take(&update(text)), Ok(true), "{text} in {updates:?}");
         }
+        let position = sequence.position.clone();
+        let taken = sequence.take(&update(last));
+        if taken != Ok(true) {
+            assert_eq!(sequence.position, position, "{last:?} moved the position");
+        }
+        (taken, sequence.position.map(|position| position.revision))
     }
 
     #[test]
     fn what_may_follow_what() {
-        use Filter::{ANY, LIVE};
-        for (filter, after, updates, at) in [
-            (ANY, Some(4), &["ADDED 5", "DELETED 6", "SYNCED 6", "PROGRESS 6", "ADDED 7"][..], 7),
-            (LIVE, Some(4), &["ADDED 6", "SYNCED 9", "PROGRESS 11", "PROGRESS 11", "ADDED 20"], 20),
-            (ANY, None, &["RESET 0", "SNAPSHOT 0", "PROGRESS 0", "SYNCED 3", "ADDED 4"], 4),
-            (LIVE, None, &["RESET 0", "SYNCED 0", "ADDED 1"], 1),
-            // History was gone: it starts again, even below.
-            (ANY, Some(9), &["RESET 0", "SNAPSHOT 0", "SYNCED 2"], 2),
-            (ANY, Some(9), &["FUTURE_ACTION 10"], 10),
-            // The snapshot was of an older list.
-            (ANY, None, &["RESET 0", "SNAPSHOT 0", "ADDED 5", "ADDED 6", "SYNCED 6"], 6),
-            (LIVE, None, &["RESET 0", "SNAPSHOT 0", "ADDED 5", "ADDED 9", "SYNCED 11"], 11),
+        for (after, updates, at) in [
+            (
+                Some(4),
+                &["ADDED 4-5", "DELETED 5-6", "SYNCED 6-6", "PROGRESS 6", "ADDED 6-7"][..],
+                Some(7),
+            ),
+            // Changes that do not concern the watch are skipped.
+            (Some(4), &["ADDED 3-6", "SYNCED 6-9", "PROGRESS 11", "ADDED 6-20"], Some(20)),
+            // An older server.
+            (Some(4), &["ADDED 6", "SYNCED 9", "PROGRESS 11", "ADDED 20"], Some(20)),
+            (None, &["RESET 0", "SNAPSHOT 0", "PROGRESS 0", "SYNCED 3", "ADDED 3-4"], Some(4)),
+            (None, &["RESET 0", "SYNCED 0", "ADDED 1"], Some(1)),
+            // History was compacted: the list starts again, even at a lower revision.
+            (Some(9), &["RESET 0", "SNAPSHOT 0", "SYNCED 2"], Some(2)),
+            (Some(9), &["RESET 0", "SNAPSHOT 0"], None),
+            (Some(9), &["FUTURE_ACTION 9-10"], Some(10)),
+            // The snapshot showed an older list.
+            (None, &["RESET 0", "SNAPSHOT 0", "ADDED 2-5", "ADDED 5-6", "SYNCED 6-6"], Some(6)),
+            (None, &["RESET 0", "SNAPSHOT 0", "ADDED 5", "ADDED 9", "SYNCED 11"], Some(11)),
         ] {
-            assert_eq!(check(filter, after, updates), Ok(Some(at)), "{filter:?} {updates:?}");
+            assert_eq!(check(after, updates), (Ok(true), at), "{updates:?}");
         }
-        assert_eq!(check(ANY, Some(9), &["RESET 0", "SNAPSHOT 0"]), Ok(None));
+        let mut sequence = Sequence::new(Some(Position { list_id: String::new(), revision: 4 }));
+        assert_eq!(sequence.take(&update("SYNCED 4")), Ok(true));
+        assert_eq!(sequence.position, Some(Position { list_id: "l".to_owned(), revision: 4 }));
     }
 
     #[test]
-    fn what_breaks_it() {
-        use Filter::{ANY, LIVE};
-        for (filter, updates, why) in [
-            (ANY, &["ADDED 5", "ADDED 5"][..], "revision 5 after revision 5"),
-            (LIVE, &["ADDED 5", "ADDED 5"], "revision 5 after revision 5"),
-            (ANY, &["ADDED 6"], "revision 6 after revision 4"),
-            (LIVE, &["ADDED 6", "ADDED 5"], "revision 5 after revision 6"),
-            (LIVE, &["ADDED 4"], "revision 4 after revision 4"),
-            (
-                ANY,
-                &["ADDED -9223372036854775808"],
-                "revision -9223372036854775808 after revision 4",
-            ),
-            (ANY, &["SYNCED 5"], "revision 5 after revision 4"),
-            (LIVE, &["SYNCED 3"], "revision 3 after revision 4"),
-            (ANY, &["PROGRESS 6"], "revision 6 after revision 4"),
-            (LIVE, &["ADDED 7", "PROGRESS 6"], "revision 6 after revision 7"),
-            (LIVE, &["SNAPSHOT 0"], "a SNAPSHOT outside of a snapshot"),
-            (LIVE, &["RESET 0", "ADDED 5", "ADDED 5"], "revision 5 after revision 5"),
-            (ANY, &["RESET 0", "ADDED 5", "ADDED 7"], "revision 7 after revision 5"),
-            (LIVE, &["RESET 0", "ADDED 5", "SYNCED 4"], "revision 4 after revision 5"),
-            (ANY, &["RESET 0", "ADDED 5", "SYNCED 6"], "revision 6 after revision 5"),
-            (LIVE, &["RESET 0", "ADDED 5", "SNAPSHOT 0"], "a SNAPSHOT outside of a snapshot"),
+    fn a_repeated_change_is_dropped() {
+        for updates in [
+            &["ADDED 4-5", "ADDED 4-5"][..],
+            &["ADDED 6", "ADDED 5"],
+            &["ADDED 4"],
+            &["ADDED -9223372036854775808"],
+            &["RESET 0", "ADDED 5", "ADDED 5"],
         ] {
-            assert_eq!(check(filter, Some(4), updates), Err(why.to_owned()), "{updates:?}");
+            assert_eq!(check(Some(4), updates).0, Ok(false), "{updates:?}");
         }
-        let mut sequence =
-            Sequence::new(ANY, Some(Place { list_id: "other".to_owned(), revision: 4 }));
-        let why = sequence.take(&update("SYNCED 4")).unwrap_err();
+    }
+
+    #[test]
+    fn what_cannot_follow() {
+        for (updates, why) in [
+            (
+                &["ADDED 5-6"][..],
+                "revision 6 follows revision 5, which did not come: the last was 4",
+            ),
+            (&["SYNCED 5-5"], "revision 5 follows revision 5, which did not come: the last was 4"),
+            (
+                &["PROGRESS 5-6"],
+                "revision 6 follows revision 5, which did not come: the last was 4",
+            ),
+            (&["SYNCED 3"], "revision 3 after revision 4"),
+            (&["ADDED 7", "PROGRESS 6"], "revision 6 after revision 7"),
+            (&["SNAPSHOT 0"], "a SNAPSHOT outside of a snapshot"),
+            (&["RESET 0", "ADDED 5", "SYNCED 4"], "revision 4 after revision 5"),
+            (
+                &["RESET 0", "ADDED 5", "ADDED 6-7"],
+                "revision 7 follows revision 6, which did not come: the last was 5",
+            ),
+            (
+                &["RESET 0", "ADDED 5", "SYNCED 6-6"],
+                "revision 6 follows revision 6, which did not come: the last was 5",
+            ),
+            (&["RESET 0", "ADDED 5", "SNAPSHOT 0"], "a SNAPSHOT outside of a snapshot"),
+        ] {
+            assert_eq!(check(Some(4), updates).0, Err(why.to_owned()), "{updates:?}");
+        }
+        let other = Position { list_id: "other".to_owned(), revision: 4 };
+        let why = Sequence::new(Some(other)).take(&update("SYNCED 4")).unwrap_err();
         assert_eq!(why, r#"list "l", not "other""#);
     }
 }

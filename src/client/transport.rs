@@ -1,19 +1,19 @@
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
-use grpcio::{
-    CallOption, ChannelBuilder, ClientUnaryReceiver, ConnectivityState, EnvBuilder, Method,
-};
+use grpcio::{CallOption, ChannelBuilder, ClientUnaryReceiver, EnvBuilder, Method};
 
-use super::{CallError, Code, Interrupt, Place, proto};
+use super::{CallError, Code, Interrupt, Position, example, proto};
 use crate::limits::{
     CLIENT_KEEPALIVE_TIME, KEEPALIVE_TIMEOUT, RECONNECT_BACKOFF_MAX, RECONNECT_BACKOFF_MIN,
 };
-use crate::rpc::{Encoded, methods, raw};
+use crate::os::random_hex;
+use crate::wire::{Encoded, methods, raw};
 
-/// Where `todod` listens unless told otherwise.
+/// The default address of `todod`.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:50051";
 
 /// A connection to one server, made when first needed and again when lost.
@@ -22,50 +22,51 @@ pub struct Client {
     pub(super) grpc: grpcio::Client,
     server: Arc<str>,
     timeout: Duration,
-    /// Starts every request id of this client.
+    /// The start of every request id of this client.
     session: Arc<str>,
     requests: Arc<AtomicU64>,
-    /// `None`: the calls take as long as they take.
     interrupt: Option<Interrupt>,
+    /// Whether the reference example's server is not supported.
+    pub(super) needs_todod: bool,
 }
 
 impl Client {
-    /// `server`: `HOST:PORT` or `unix:PATH`. Calls take `timeout` at most. Connects
-    /// nothing yet. Fails if the system has no random bytes.
+    /// Makes a client of the server at `HOST:PORT` or `unix:PATH`, whose calls take at most
+    /// `timeout`. It does not connect yet. Fails if the system has no random bytes.
     pub fn new(server: &str, timeout: Duration) -> Result<Client, CallError> {
-        // The seed's server sends the whole list in one message.
-        Client::connect(server, timeout, -1)
+        // The example's server sends the whole list in one message.
+        Client::connect(server, timeout, -1, false)
     }
 
-    /// The same, for who does not trust the server to send little: messages of more than
-    /// `message_bytes_max` are refused (RESOURCE_EXHAUSTED).
+    /// Makes a client of `todod` only, which refuses messages of more than
+    /// `message_bytes_max` (RESOURCE_EXHAUSTED).
     pub fn bounded(
         server: &str,
         timeout: Duration,
         message_bytes_max: usize,
     ) -> Result<Client, CallError> {
-        Client::connect(server, timeout, i32::try_from(message_bytes_max).unwrap_or(i32::MAX))
+        let bytes_max = i32::try_from(message_bytes_max).unwrap_or(i32::MAX);
+        Client::connect(server, timeout, bytes_max, true)
     }
 
     fn connect(
         server: &str,
         timeout: Duration,
         message_bytes_max: i32,
+        needs_todod: bool,
     ) -> Result<Client, CallError> {
-        let mut random = [0; 12];
-        getrandom::fill(&mut random)
+        let session = random_hex::<12>()
             .map_err(|e| CallError::new(Code::Internal, format!("no random bytes: {e}")))?;
-        let session: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let env = Arc::new(EnvBuilder::new().cq_count(1).name_prefix("grpc-client").build());
         let channel = ChannelBuilder::new(env)
-            // Two clients of one process do not share what becomes of a connection.
+            // Two clients of one process do not share a connection or its back-off.
             .use_local_subchannel_pool(true)
-            // The list is on a server of one's own, not behind a web proxy.
+            // The server is the user's own, not behind a web proxy.
             .enable_http_proxy(false)
             .initial_reconnect_backoff(RECONNECT_BACKOFF_MIN)
             .max_reconnect_backoff(RECONNECT_BACKOFF_MAX)
-            // With it the system ends a connection whose peer has not acknowledged for so
-            // long what was sent: without, it tries for a quarter of an hour. Servers end
+            // The system then closes a connection whose peer has not acknowledged what was
+            // sent for this long, instead of after a quarter of an hour. Servers close
             // connections that are pinged more often than every 5 minutes.
             .keepalive_time(CLIENT_KEEPALIVE_TIME)
             .keepalive_timeout(KEEPALIVE_TIMEOUT)
@@ -78,17 +79,18 @@ impl Client {
             session: session.into(),
             requests: Arc::default(),
             interrupt: None,
+            needs_todod,
         })
     }
 
-    /// The same client, for calls that `interrupt` can stop. Watches are stopped by
-    /// dropping them.
+    /// The same client, for calls that `interrupt` can stop. A watch is stopped by dropping
+    /// it.
     pub fn with_interrupt(&self, interrupt: &Interrupt) -> Client {
         Client { interrupt: Some(interrupt.clone()), ..self.clone() }
     }
 
-    /// The same client, for calls that take no longer than `most`.
-    pub fn within(&self, most: Duration) -> Client {
+    /// The same client, with a timeout of at most `most`.
+    pub fn with_timeout_max(&self, most: Duration) -> Client {
         Client { timeout: self.timeout.min(most), ..self.clone() }
     }
 
@@ -96,17 +98,21 @@ impl Client {
         &self.server
     }
 
-    /// Whether this client caused the update.
-    pub fn caused(&self, update: &proto::TaskUpdate) -> bool {
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether a request of this client caused the update.
+    pub fn is_own(&self, update: &proto::TaskUpdate) -> bool {
         update.request_id.strip_prefix(&*self.session).is_some_and(|rest| rest.starts_with('-'))
     }
 
-    /// A request id that nobody used before.
+    /// Returns a new request id.
     pub(super) fn request_id(&self) -> String {
         format!("{}-{}", self.session, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// One call of `rpc::methods`, made once.
+    /// Makes one call of `rpc::methods`, once.
     pub fn call<Req, Resp: Unpin>(
         &self,
         method: &Method<Req, Resp>,
@@ -115,47 +121,56 @@ impl Client {
         self.wait(self.start(method, request, self.call_option()))
     }
 
-    /// One change of the list, made again if the connection was lost on the way: the
-    /// request id in it keeps that from happening twice. Never made again on a server
-    /// that knows no request ids.
+    /// Makes a call that changes the list, and repeats it within the timeout while the
+    /// server is unreachable or restarts. `request` has a request id, so the change is made
+    /// once.
     pub(super) fn mutate<Req, Resp: Unpin>(
         &self,
         method: &Method<Req, Resp>,
         request: &Req,
     ) -> Result<Resp, CallError> {
         let deadline = Instant::now() + self.timeout;
-        let state = self.grpc.channel().check_connectivity_state(false);
-        let mut had_connection = state == ConnectivityState::GRPC_CHANNEL_READY;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let call = self.start(method, request, CallOption::default().timeout(left));
-            match self.wait(call) {
-                Err(lost) if lost.code == Code::Unavailable => {
-                    if !self.is_connected_again(had_connection, deadline) {
-                        return Err(lost);
-                    }
-                    had_connection = true;
-                    std::thread::sleep(RECONNECT_BACKOFF_MIN);
-                }
-                done => return done,
+        match self.call(method, request) {
+            Err(lost) if lost.code == Code::Unavailable => {
+                self.repeat(method, request, lost, deadline)
             }
+            done => done,
         }
     }
 
-    /// After a call was lost: waits until the deadline for a server that knows request
-    /// ids. At once `false` if there was no connection to lose.
-    fn is_connected_again(&self, had_connection: bool, deadline: Instant) -> bool {
-        let state = self.grpc.channel().check_connectivity_state(true);
-        if state == ConnectivityState::GRPC_CHANNEL_TRANSIENT_FAILURE && !had_connection {
-            return false;
+    /// Repeats a call that was lost until it gets an answer or the deadline passes.
+    pub(super) fn repeat<Req, Resp: Unpin>(
+        &self,
+        method: &Method<Req, Resp>,
+        request: &Req,
+        mut lost: CallError,
+        deadline: Instant,
+    ) -> Result<Resp, CallError> {
+        while self.wait_for_todod(deadline) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let call = self.start(method, request, CallOption::default().timeout(left));
+            match self.wait(call) {
+                Err(again) if again.code == Code::Unavailable => lost = again,
+                done => return done,
+            }
+            // The server is still shutting down.
+            std::thread::sleep(RECONNECT_BACKOFF_MIN);
         }
+        Err(lost)
+    }
+
+    /// Waits until the deadline for a server that can be reached. Returns whether it is
+    /// there and knows request ids: the example's server would execute a call twice.
+    fn wait_for_todod(&self, deadline: Instant) -> bool {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
             let option = CallOption::default().timeout(left).wait_for_ready(true);
             match self.wait(self.probe(option)) {
-                Ok(place) => return place.is_some(),
-                // Still the server that is going away.
-                Err(gone) if gone.code == Code::Unavailable => {
+                Ok(position) => return position.is_some(),
+                Err(lost) if lost.code == Code::Unavailable => {
                     std::thread::sleep(RECONNECT_BACKOFF_MIN);
                 }
                 Err(_) => return false,
@@ -163,28 +178,35 @@ impl Client {
         }
     }
 
-    fn wait<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    pub(super) fn wait<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         match &self.interrupt {
             Some(interrupt) => interrupt.block_on(call),
             None => block_on(call),
         }
     }
 
-    /// Where the server's list is now; `None` from the seed's server, which counts no
-    /// revisions.
-    pub fn place(&self) -> Result<Option<Place>, CallError> {
+    /// Returns the server's current position; `None` from the example's server.
+    pub fn position(&self) -> Result<Option<Position>, CallError> {
         self.wait(self.probe(self.call_option()))
     }
 
-    /// Whether the server is there, and what [`Client::place`] says.
-    pub(super) async fn probe(&self, option: CallOption) -> Result<Option<Place>, CallError> {
+    /// Makes the cheapest call that every server answers. Returns what
+    /// [`Client::position`] returns.
+    pub(super) async fn probe(&self, option: CallOption) -> Result<Option<Position>, CallError> {
         let first = proto::GetTasksRequest { page_size: 1, ..Default::default() };
-        let page = self.start(&methods::GET_TASKS, &first, option).await?;
-        let place = Place { list_id: page.list_id, revision: page.revision };
-        Ok(Some(place).filter(|place| !place.list_id.is_empty()))
+        self.start(&methods::GET_TASKS, &first, option).await.map(example::position_of)
     }
 
-    /// One unary call whose messages are bytes, made once, without blocking.
+    /// The current position. Fails where the example's server answers.
+    pub fn todod_position(&self) -> Result<Position, CallError> {
+        let none = || example::needs_todod(self.server(), "keeps no history");
+        self.position()?.ok_or_else(none)
+    }
+
+    /// Makes one unary call whose messages are bytes, once, without blocking.
     pub async fn call_raw(
         &self,
         path: &'static str,

@@ -1,13 +1,15 @@
-use std::future::{self, Future};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Blocks a thread on one future at a time: to a deadline, since the transport has no
-/// timers, and until another thread says stop.
+use super::Timer;
+
+/// Blocks one thread on one future at a time, until another thread stops it. It is the
+/// timer of that future, too.
 #[derive(Default)]
 pub(super) struct Waiter {
     state: Mutex<State>,
@@ -18,59 +20,47 @@ pub(super) struct Waiter {
 struct State {
     is_woken: bool,
     is_stopped: bool,
-}
-
-/// Why the future's output was not waited for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// The deadline passed.
-    Late,
-    Stopped,
+    /// When the earliest sleep of the last poll ends.
+    deadline: Option<Instant>,
 }
 
 impl Waiter {
-    /// Ends the wait, and every later one.
+    /// Ends the current wait, and every later one.
     pub(super) fn stop(&self) {
         self.state.lock().is_stopped = true;
         self.changed.notify_all();
     }
 
-    /// Without a deadline it waits as long as it takes.
-    pub(super) fn block_on<F: Future>(
-        self: &Arc<Self>,
-        deadline: Option<Instant>,
-        future: F,
-    ) -> Result<F::Output, Cut> {
+    /// Waits for the future; `None` if another thread called [`Waiter::stop`].
+    pub(super) fn block_on<F: Future>(self: &Arc<Self>, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         loop {
+            self.state.lock().deadline = None;
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return Ok(output);
+                return Some(output);
             }
-            self.sleep_until_woken(deadline)?;
+            if !self.wait() {
+                return None;
+            }
         }
     }
 
-    /// Returns whether nobody said stop meanwhile.
-    pub(super) fn sleep(self: &Arc<Self>, time: Duration) -> bool {
-        let woken: Result<(), Cut> = self.block_on(Some(Instant::now() + time), future::pending());
-        woken == Err(Cut::Late)
-    }
-
-    fn sleep_until_woken(&self, deadline: Option<Instant>) -> Result<(), Cut> {
+    /// Waits for a wake or a deadline; `false` if stopped.
+    fn wait(&self) -> bool {
         let mut state = self.state.lock();
         loop {
             if state.is_stopped {
-                return Err(Cut::Stopped);
+                return false;
             }
             if state.is_woken {
-                // Before the next poll: a wake during it counts.
+                // Reset before the next poll, so that a wake during it counts.
                 state.is_woken = false;
-                return Ok(());
+                return true;
             }
-            match deadline {
-                Some(deadline) if Instant::now() >= deadline => return Err(Cut::Late),
+            match state.deadline {
+                Some(deadline) if Instant::now() >= deadline => return true,
                 Some(deadline) => drop(self.changed.wait_until(&mut state, deadline)),
                 None => self.changed.wait(&mut state),
             }
@@ -85,24 +75,47 @@ impl Wake for Waiter {
     }
 }
 
+/// For futures that [`Waiter::block_on`] runs and that poll each pending sleep whenever
+/// they are polled, as `select` does.
+impl Timer for Arc<Waiter> {
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        Sleep { waiter: self.clone(), until: Instant::now() + time }
+    }
+}
+
+struct Sleep {
+    waiter: Arc<Waiter>,
+    until: Instant,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.until {
+            return Poll::Ready(());
+        }
+        let mut state = self.waiter.state.lock();
+        state.deadline = Some(state.deadline.map_or(self.until, |at| at.min(self.until)));
+        Poll::Pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{future, thread};
 
     use crossbeam_channel::bounded;
-    use futures_util::StreamExt;
-    use futures_util::stream::FuturesUnordered;
+    use futures_util::future::{Either, select};
 
     use super::*;
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + Duration::from_millis(20))
-    }
+    const LONG: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn what_is_ready_is_not_waited_for() {
+    fn a_ready_future_does_not_wait() {
         let waiter = Arc::new(Waiter::default());
-        assert_eq!(waiter.block_on(Some(Instant::now()), future::ready(7)), Ok(7));
+        assert_eq!(waiter.block_on(future::ready(7)), Some(7));
     }
 
     #[test]
@@ -119,26 +132,30 @@ mod tests {
             sender.send(context.waker().clone()).unwrap();
             Poll::Pending
         });
-        assert_eq!(waiter.block_on(None, future), Ok(()));
+        assert_eq!(waiter.block_on(future), Some(()));
         waking.join().unwrap();
     }
 
     #[test]
-    fn the_deadline_passes_and_the_next_wait_is_another() {
+    fn the_earliest_sleep_ends_first_and_the_next_wait_has_its_own() {
         let waiter = Arc::new(Waiter::default());
-        let mut never = FuturesUnordered::from_iter([future::pending::<()>()]);
-        assert_eq!(waiter.block_on(soon(), never.next()), Err(Cut::Late));
-        assert!(waiter.sleep(Duration::from_millis(1)));
-        assert_eq!(waiter.block_on(None, future::ready(7)), Ok(7));
+        for (first, second) in [(LONG, Duration::from_millis(5)), (Duration::ZERO, LONG)] {
+            let (left, right) = (pin!(waiter.sleep(first)), pin!(waiter.sleep(second)));
+            let Some(ended) = waiter.block_on(select(left, right)) else {
+                panic!("nobody stopped it")
+            };
+            assert_eq!(matches!(ended, Either::Left(_)), first < second);
+        }
+        assert_eq!(waiter.block_on(future::ready(7)), Some(7));
     }
 
     #[test]
-    fn stop_ends_a_wait_without_deadline_and_every_later_one() {
+    fn stop_ends_a_wait_and_every_later_one() {
         let waiter = Arc::new(Waiter::default());
         let stopping = waiter.clone();
         let thread = thread::spawn(move || stopping.stop());
-        assert_eq!(waiter.block_on(None, future::pending::<()>()), Err(Cut::Stopped));
-        assert!(!waiter.sleep(Duration::from_secs(60)));
+        assert_eq!(waiter.block_on(future::pending::<()>()), None);
+        assert_eq!(waiter.block_on(waiter.sleep(LONG)), None);
         thread.join().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! A watch against a server that does what a script says.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use futures_executor::block_on;
@@ -13,14 +14,15 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::client::proto::{Filter, GetTasksResponse, TaskUpdate, WatchTasksRequest};
-use crate::rpc::methods;
+use crate::client::{Code, Position, WatchStart};
+use crate::wire::methods;
 
-/// Not a measure of speed.
+/// How long a test waits for what must come. It is not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What one stream does: updates such as `ADDED 5`, packed ones such as
-/// `ADDED 5 + DELETED 6`, and then it ends with a status such as `14`, or `silence`.
-/// After `list m` another list is there; the seed's server has `list `.
+/// What one call does: updates such as `ADDED 5`, or `ADDED 4-5` with the previous revision
+/// 4; packed ones such as `ADDED 5 + DELETED 6`; then a status such as `14`, or `silence`.
+/// `list m` replaces the list; `list ` makes the server the reference example's.
 type Script = &'static [&'static str];
 
 struct Scripted {
@@ -80,11 +82,12 @@ impl Scripted {
     }
 
     fn watch(&self, options: WatchOptions, silence_max: Duration) -> Watch {
-        Client::new(&self.address, DEADLINE).unwrap().watch_within(options, silence_max).unwrap()
+        let options = WatchOptions { silence_max, ..options };
+        Client::new(&self.address, DEADLINE).unwrap().watch(options).unwrap()
     }
 
-    /// The first events of a watch, all if it ends before, and what was asked for.
-    fn tells(&self, options: WatchOptions, events: usize) -> String {
+    /// Returns the first events of a watch, or all if it ends before, and its requests.
+    fn events(&self, options: WatchOptions, events: usize) -> String {
         let watch = self.watch(options, DEADLINE);
         let deadline = Instant::now() + DEADLINE;
         let mut told = String::new();
@@ -100,7 +103,7 @@ impl Scripted {
         }
         for request in &*self.asked.lock() {
             told += &format!(
-                "asked after {:?} of {:?}, snapshot {}, progress {} ms, packed {}\n",
+                "requested after {:?} of {:?}, snapshot {}, progress {} ms, packed {}\n",
                 request.after_revision,
                 request.list_id,
                 request.snapshot,
@@ -114,7 +117,7 @@ impl Scripted {
     fn shown(&self, event: &WatchEvent) -> String {
         let text = match event {
             WatchEvent::Connected { is_todod: true } => "connected".to_owned(),
-            WatchEvent::Connected { is_todod: false } => "connected to the seed's".to_owned(),
+            WatchEvent::Connected { is_todod: false } => "connected to the example's".to_owned(),
             WatchEvent::Update(update) => format!("{} {}", update.action, update.revision),
             WatchEvent::Lost(e) => format!("lost: {} {e}", e.code.name()),
             WatchEvent::Ended(e) => format!("ended: {} {e}", e.code.name()),
@@ -137,11 +140,13 @@ fn code_of(number: i32) -> RpcStatusCode {
 
 fn message(step: &str) -> TaskUpdate {
     let mut updates = step.split(" + ").map(|text| {
-        let (action, revision) = text.split_once(' ').unwrap();
+        let (action, revisions) = text.split_once(' ').unwrap();
+        let (previous, revision) = revisions.split_once('-').unwrap_or(("0", revisions));
         let list_id = if action == "SYNCED" { "l" } else { "" };
         TaskUpdate {
             action: action.to_owned(),
             revision: revision.parse().unwrap(),
+            previous_revision: previous.parse().unwrap(),
             list_id: list_id.to_owned(),
             ..Default::default()
         }
@@ -156,12 +161,12 @@ fn options(filter: Filter, start: WatchStart) -> WatchOptions {
 }
 
 fn after(revision: i64, or_snapshot: bool) -> WatchStart {
-    let place = Place { list_id: "l".to_owned(), revision };
-    WatchStart::After { place, or_snapshot }
+    let position = Position { list_id: "l".to_owned(), revision };
+    WatchStart::After { position, or_snapshot }
 }
 
 #[test]
-fn from_now_on_it_goes_on_where_it_was_and_unpacks() {
+fn a_watch_from_now_resumes_and_unpacks() {
     let server = Scripted::start(
         "l",
         &[
@@ -189,17 +194,17 @@ fn from_now_on_it_goes_on_where_it_was_and_unpacks() {
         connected
         SYNCED 9
         lost: UNAVAILABLE cannot reach SERVER: so
-        asked after Some(4) of "l", snapshot false, progress 10000 ms, packed 1000
-        asked after Some(4) of "l", snapshot false, progress 10000 ms, packed 1000
-        asked after Some(7) of "l", snapshot false, progress 10000 ms, packed 1000
-        asked after Some(7) of "l", snapshot false, progress 10000 ms, packed 1000
-        asked after Some(9) of "l", snapshot false, progress 10000 ms, packed 1000
+        requested after Some(4) of "l", snapshot false, progress 10000 ms, packed 1000
+        requested after Some(4) of "l", snapshot false, progress 10000 ms, packed 1000
+        requested after Some(7) of "l", snapshot false, progress 10000 ms, packed 1000
+        requested after Some(7) of "l", snapshot false, progress 10000 ms, packed 1000
+        requested after Some(9) of "l", snapshot false, progress 10000 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(options(Filter::ANY, WatchStart::Now), 16));
+    .assert_eq(&server.events(options(Filter::ANY, WatchStart::Now), 16));
 }
 
 #[test]
-fn a_snapshot_is_sent_again_only_if_it_was_not_complete_or_history_is_gone() {
+fn a_snapshot_comes_again_only_if_it_was_incomplete_or_history_was_compacted() {
     let server = Scripted::start(
         "l",
         &[
@@ -228,16 +233,16 @@ fn a_snapshot_is_sent_again_only_if_it_was_not_complete_or_history_is_gone() {
         SYNCED 9
         ADDED 10
         lost: UNAVAILABLE cannot reach SERVER: so
-        asked after None of "", snapshot true, progress 10000 ms, packed 1000
-        asked after None of "", snapshot true, progress 10000 ms, packed 1000
-        asked after Some(4) of "l", snapshot true, progress 10000 ms, packed 1000
-        asked after Some(5) of "l", snapshot true, progress 10000 ms, packed 1000
+        requested after None of "", snapshot true, progress 10000 ms, packed 1000
+        requested after None of "", snapshot true, progress 10000 ms, packed 1000
+        requested after Some(4) of "l", snapshot true, progress 10000 ms, packed 1000
+        requested after Some(5) of "l", snapshot true, progress 10000 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(options(Filter::ANY, WatchStart::Snapshot), 18));
+    .assert_eq(&server.events(options(Filter::ANY, WatchStart::Snapshot), 18));
 }
 
 #[test]
-fn what_will_not_pass_ends_it_even_behind_a_loss() {
+fn an_error_that_is_not_transient_ends_the_watch_also_after_a_loss() {
     for (code, name) in [(3, "INVALID_ARGUMENT"), (11, "OUT_OF_RANGE"), (12, "UNIMPLEMENTED")] {
         let script: Script = match code {
             3 => &["3"],
@@ -245,8 +250,9 @@ fn what_will_not_pass_ends_it_even_behind_a_loss() {
             _ => &["12"],
         };
         let server = Scripted::start("l", &[&["SYNCED 4", "14"], &["14"], script, &["SYNCED 4"]]);
-        let told = server.tells(options(Filter::ANY, WatchStart::Now), 9);
-        let events: Vec<_> = told.lines().take_while(|line| !line.starts_with("asked")).collect();
+        let told = server.events(options(Filter::ANY, WatchStart::Now), 9);
+        let events: Vec<_> =
+            told.lines().take_while(|line| !line.starts_with("requested")).collect();
         assert_eq!(events.len(), 5, "{told}");
         assert!(events[3].starts_with(&format!("ended: {name} ")), "{told}");
         assert_eq!(events[4], "end", "{told}");
@@ -254,57 +260,58 @@ fn what_will_not_pass_ends_it_even_behind_a_loss() {
 }
 
 #[test]
-fn history_that_is_gone_is_no_end_for_who_takes_the_list_as_it_is() {
+fn compacted_history_is_not_fatal_if_a_snapshot_is_accepted() {
     for (start, first) in [
         (WatchStart::Snapshot, &["RESET 0", "SYNCED 4", "11"][..]),
         (after(3, true), &["ADDED 4", "SYNCED 4", "11"]),
     ] {
         let server = Scripted::start("l", &[first, &["RESET 0", "SYNCED 9", "14"]]);
-        let told = server.tells(options(Filter::ANY, start), 7);
+        let told = server.events(options(Filter::ANY, start), 7);
         let again = "SYNCED 4\nlost: OUT_OF_RANGE so\nconnected\nRESET 0\nSYNCED 9\n";
         assert!(told.contains(again), "{told}");
     }
 }
 
 #[test]
-fn a_server_that_breaks_the_order_is_asked_again_from_the_last_good_place() {
+fn a_gap_or_an_unrequested_reset_is_requested_again_from_the_last_good_position() {
     let server = Scripted::start(
         "l",
         &[
-            &["ADDED 3 + ADDED 5", "silence"],
-            &["ADDED 4", "14"],
+            // Nothing of a message with a gap is taken.
+            &["ADDED 3", "ADDED 3-4 + ADDED 5-6", "silence"],
+            &["ADDED 3 + ADDED 3-4", "14"],
             &["RESET 0", "silence"],
             &["ADDED 5", "SYNCED 5", "silence"],
         ],
     );
-    let mut from = options(Filter::ANY, after(2, false));
+    let mut from = options(Filter::OPEN, after(2, false));
     from.progress = Duration::from_millis(1);
     expect![[r#"
         connected
         ADDED 3
-        lost: INTERNAL SERVER broke the order of the watch: revision 5 after revision 3
+        lost: INTERNAL SERVER broke the order of the watch: revision 6 follows revision 5, which did not come: the last was 4
         connected
         ADDED 4
         lost: UNAVAILABLE cannot reach SERVER: so
         connected
         ADDED 5
         SYNCED 5
-        asked after Some(2) of "l", snapshot false, progress 100 ms, packed 1000
-        asked after Some(3) of "l", snapshot false, progress 100 ms, packed 1000
-        asked after Some(4) of "l", snapshot false, progress 100 ms, packed 1000
-        asked after Some(4) of "l", snapshot false, progress 100 ms, packed 1000
+        requested after Some(2) of "l", snapshot false, progress 100 ms, packed 1000
+        requested after Some(3) of "l", snapshot false, progress 100 ms, packed 1000
+        requested after Some(4) of "l", snapshot false, progress 100 ms, packed 1000
+        requested after Some(4) of "l", snapshot false, progress 100 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(from, 9));
+    .assert_eq(&server.events(from, 9));
 }
 
 #[test]
-fn a_stream_that_says_nothing_for_long_is_lost() {
+fn a_silent_call_is_lost() {
     let server = Scripted::start("l", &[&["SYNCED 4", "silence"]]);
     let watch = server.watch(options(Filter::ANY, WatchStart::Now), Duration::from_millis(50));
     loop {
         if let WatchEvent::Lost(why) = watch.events().recv_timeout(DEADLINE).unwrap() {
             assert_eq!(why.code, Code::Unavailable);
-            assert_eq!(why.message, format!("{} said nothing for 50ms", server.address));
+            assert_eq!(why.message, format!("{} sent nothing for 50ms", server.address));
             break;
         }
     }
@@ -314,21 +321,21 @@ fn a_stream_that_says_nothing_for_long_is_lost() {
 }
 
 #[test]
-fn the_seeds_server_is_live_and_may_be_silent() {
+fn the_examples_server_is_live_and_may_be_silent() {
     let server = Scripted::start("", &[&["ADDED 0", "ADDED 0", "14"], &["ADDED 0", "14"]]);
     expect![[r#"
-        connected to the seed's
+        connected to the example's
         ADDED 0
         ADDED 0
         lost: UNAVAILABLE cannot reach SERVER: so
-        connected to the seed's
+        connected to the example's
         ADDED 0
-        asked after None of "", snapshot false, progress 10000 ms, packed 1000
-        asked after None of "", snapshot false, progress 10000 ms, packed 1000
+        requested after None of "", snapshot false, progress 10000 ms, packed 1000
+        requested after None of "", snapshot false, progress 10000 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(options(Filter::LIVE, WatchStart::Now), 6));
-    let told = server.tells(options(Filter::LIVE, after(3, true)), 9);
-    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
+    .assert_eq(&server.events(options(Filter::LIVE, WatchStart::Now), 6));
+    let told = server.events(options(Filter::LIVE, after(3, true)), 9);
+    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: use todod\nend\n";
     assert!(told.starts_with(why), "{told}");
     // No PROGRESS is due from it.
     let watch = server.watch(options(Filter::LIVE, WatchStart::Now), Duration::ZERO);
@@ -339,7 +346,7 @@ fn the_seeds_server_is_live_and_may_be_silent() {
 }
 
 #[test]
-fn the_seeds_server_in_between_forgets_the_place_of_a_snapshot_and_ends_a_resumed_watch() {
+fn the_examples_server_in_between_resets_a_snapshot_and_ends_a_resumed_watch() {
     let scripts: [Script; 4] = [
         &["RESET 0", "SYNCED 4", "list ", "14"],
         &["ADDED 0", "list l", "14"],
@@ -352,39 +359,39 @@ fn the_seeds_server_in_between_forgets_the_place_of_a_snapshot_and_ends_a_resume
         RESET 0
         SYNCED 4
         lost: UNAVAILABLE cannot reach SERVER: so
-        connected to the seed's
+        connected to the example's
         ADDED 0
         lost: UNAVAILABLE cannot reach SERVER: so
         connected
         RESET 0
         SYNCED 4
-        asked after None of "", snapshot true, progress 10000 ms, packed 1000
-        asked after None of "", snapshot true, progress 10000 ms, packed 1000
-        asked after None of "", snapshot true, progress 10000 ms, packed 1000
+        requested after None of "", snapshot true, progress 10000 ms, packed 1000
+        requested after None of "", snapshot true, progress 10000 ms, packed 1000
+        requested after None of "", snapshot true, progress 10000 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(options(Filter::ANY, WatchStart::Snapshot), 10));
-    let told = server.tells(options(Filter::ANY, WatchStart::Now), 9);
-    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: it needs todod\nend\n";
+    .assert_eq(&server.events(options(Filter::ANY, WatchStart::Snapshot), 10));
+    let told = server.events(options(Filter::ANY, WatchStart::Now), 9);
+    let why = "ended: UNIMPLEMENTED the server at SERVER keeps no history: use todod\nend\n";
     assert!(told.contains(why), "{told}");
 }
 
 #[test]
-fn a_place_without_a_list_is_on_the_list_that_is_there() {
+fn a_position_without_a_list_is_on_the_servers_list() {
     let server = Scripted::start("l", &[&["ADDED 3", "ADDED 9", "SYNCED 9"]]);
-    let place = Place { list_id: String::new(), revision: 2 };
-    let start = WatchStart::After { place, or_snapshot: true };
+    let position = Position { list_id: String::new(), revision: 2 };
+    let start = WatchStart::After { position, or_snapshot: true };
     expect![[r#"
         connected
         ADDED 3
         ADDED 9
         SYNCED 9
-        asked after Some(2) of "l", snapshot true, progress 10000 ms, packed 1000
+        requested after Some(2) of "l", snapshot true, progress 10000 ms, packed 1000
     "#]]
-    .assert_eq(&server.tells(options(Filter::OPEN, start), 4));
+    .assert_eq(&server.events(options(Filter::OPEN, start), 4));
 }
 
 #[test]
-fn dropping_it_ends_it_whatever_it_waits_for() {
+fn dropping_a_watch_ends_it_whatever_it_waits_for() {
     let silent = Scripted::start("l", &[&["SYNCED 4", "silence"]]);
     let watch = silent.watch(options(Filter::ANY, WatchStart::Now), DEADLINE);
     while watch.events().recv_timeout(DEADLINE).unwrap() != WatchEvent::Update(message("SYNCED 4"))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{RequestId, Revision, Task};
+use super::{RequestId, Revision, Task, TaskId, Timestamp};
 
 /// What a change did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,16 +11,18 @@ pub enum Action {
     Reopened,
     Deleted,
     Restored,
+    Purged,
 }
 
 impl Action {
-    pub const ALL: [Action; 6] = [
+    pub const ALL: [Action; 7] = [
         Action::Added,
         Action::Completed,
         Action::Updated,
         Action::Reopened,
         Action::Deleted,
         Action::Restored,
+        Action::Purged,
     ];
 
     /// The action's name on the wire and in the store.
@@ -32,37 +34,39 @@ impl Action {
             Action::Reopened => "REOPENED",
             Action::Deleted => "DELETED",
             Action::Restored => "RESTORED",
+            Action::Purged => "PURGED",
         }
     }
-}
 
-/// The part of a task that filters look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flags {
-    pub completed: bool,
-    pub deleted: bool,
-}
-
-impl Flags {
-    pub fn of(task: &Task) -> Flags {
-        Flags { completed: task.completed(), deleted: task.deleted }
+    /// The action with this name.
+    pub fn from_name(name: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 
-/// One change of the list. Its revision and time are those of the task after it.
+/// One change of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub action: Action,
-    /// The task after the change.
-    pub task: Arc<Task>,
-    /// The task's flags before the change; `None` if it did not exist.
-    pub before: Option<Flags>,
-    /// Of the request that caused the change.
+    pub task_id: TaskId,
+    pub revision: Revision,
+    /// The first revision of the changes that the same request made.
+    pub batch_revision: Revision,
+    /// When the change was made.
+    pub at: Timestamp,
+    /// The task before the change. `None`: the change added the task, or the task was
+    /// purged since and its content is no longer kept.
+    pub before: Option<Arc<Task>>,
+    /// The task after the change. `None`: the change purged the task, or the task was
+    /// purged since.
+    pub after: Option<Arc<Task>>,
+    /// The id of the request that made the change.
     pub request_id: Option<RequestId>,
 }
 
 impl Change {
-    pub fn revision(&self) -> Revision {
-        self.task.revision
+    /// The change's size in bytes, about, as an update on the wire.
+    pub fn weight(&self) -> usize {
+        self.after.as_ref().map_or(Task::WEIGHT_MIN, |task| task.weight())
     }
 }

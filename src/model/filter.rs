@@ -1,9 +1,16 @@
-use super::{Change, Flags, Task};
+use super::{Action, Change, Task};
 
-/// Which tasks a reader wants.
+/// Which tasks a reader wants. Equal filters match the same tasks, so a filter is also the
+/// key under which encoded tasks and updates are shared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Filter {
+    status: Status,
+}
+
+/// The filter values of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Filter {
-    /// All that is not deleted.
+pub enum Status {
+    /// Not deleted.
     #[default]
     Live,
     /// Neither completed nor deleted.
@@ -15,49 +22,80 @@ pub enum Filter {
     Any,
 }
 
+impl Status {
+    pub const ALL: [Status; 5] =
+        [Status::Live, Status::Open, Status::Completed, Status::Deleted, Status::Any];
+}
+
+impl From<Status> for Filter {
+    fn from(status: Status) -> Filter {
+        Filter { status }
+    }
+}
+
 impl Filter {
-    pub const ALL: [Filter; 5] =
-        [Filter::Live, Filter::Open, Filter::Completed, Filter::Deleted, Filter::Any];
-
-    pub fn shows(self, task: &Task) -> bool {
-        self.matches(Flags::of(task))
-    }
-
-    /// Whether a watcher is told of a change: if the task matched before or matches
-    /// after it, so that a watcher learns when a task leaves its filter.
-    pub fn concerns(self, change: &Change) -> bool {
-        self.shows(&change.task) || change.before.is_some_and(|before| self.matches(before))
-    }
-
-    fn matches(self, flags: Flags) -> bool {
-        match self {
-            Filter::Live => !flags.deleted,
-            Filter::Open => !flags.deleted && !flags.completed,
-            Filter::Completed => !flags.deleted && flags.completed,
-            Filter::Deleted => flags.deleted,
-            Filter::Any => true,
+    /// The filter as canonical text, without dots: part of page tokens.
+    pub fn key(&self) -> &'static str {
+        match self.status {
+            Status::Live => "LIVE",
+            Status::Open => "OPEN",
+            Status::Completed => "COMPLETED",
+            Status::Deleted => "DELETED",
+            Status::Any => "ANY",
         }
+    }
+
+    pub fn matches(&self, task: &Task) -> bool {
+        match self.status {
+            Status::Live => !task.deleted,
+            Status::Open => !task.deleted && !task.completed(),
+            Status::Completed => !task.deleted && task.completed(),
+            Status::Deleted => task.deleted,
+            Status::Any => true,
+        }
+    }
+
+    /// Whether a watcher with this filter receives the change: the task matched before or
+    /// matches after it, so that a watcher learns that a task left its filter. A purge
+    /// concerns every watcher: the changes before it have lost their content, so one that
+    /// was away may not have learned that the task was deleted.
+    pub fn concerns(&self, change: &Change) -> bool {
+        if self.status == Status::Any || change.action == Action::Purged {
+            return true;
+        }
+        let matched = |task: &Option<_>| task.as_deref().is_some_and(|task| self.matches(task));
+        matched(&change.after) || matched(&change.before)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Filter::{Any, Completed, Deleted, Live, Open};
+    use crate::model::{Timestamp, Title};
+    use Status::{Any, Completed, Deleted, Live, Open};
 
     #[test]
-    fn which_flags_a_filter_matches() {
+    fn status_matches_flags() {
         for (completed, deleted, matching) in [
             (false, false, &[Live, Open, Any][..]),
             (true, false, &[Live, Completed, Any]),
             (false, true, &[Deleted, Any]),
             (true, true, &[Deleted, Any]),
         ] {
-            for filter in Filter::ALL {
+            let task = Task {
+                id: 1,
+                title: Title::new("t").unwrap(),
+                deleted,
+                revision: 1,
+                created_at: Timestamp(0),
+                updated_at: Timestamp(0),
+                completed_at: completed.then_some(Timestamp(0)),
+            };
+            for status in Status::ALL {
                 assert_eq!(
-                    filter.matches(Flags { completed, deleted }),
-                    matching.contains(&filter),
-                    "{filter:?}, completed {completed}, deleted {deleted}"
+                    Filter::from(status).matches(&task),
+                    matching.contains(&status),
+                    "{status:?}, completed {completed}, deleted {deleted}"
                 );
             }
         }

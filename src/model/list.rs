@@ -5,9 +5,10 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
 use super::{
-    Action, Change, Edit, Flags, Guard, Mutation, Rejection, Revision, Task, TaskId, Timestamp,
-    Title,
+    Action, Answer, Applied, Change, Edit, Mutation, Rejection, Request, RequestId, Revision, Task,
+    TaskFields, TaskId, Timestamp,
 };
+use crate::limits::TASK_ID_MAX;
 
 /// The tasks at one revision. A persistent map: a clone costs O(1) and is what a
 /// draft or a snapshot is.
@@ -15,41 +16,45 @@ use super::{
 pub struct TaskList {
     list_id: Arc<str>,
     tasks: OrdMap<TaskId, Arc<Task>>,
-    revision: Revision,
-    /// Of the last change: times never go backwards.
-    changed_at: Timestamp,
+    head: Head,
     tasks_max: u32,
 }
 
-/// What an accepted mutation did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    Changed(Change),
-    /// The task already is as the mutation wants it: success, no new revision.
-    Unchanged(Arc<Task>),
+/// Where a list is. Not derived from its tasks, since tasks can be purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// The revision of the last change; 0: there was none.
+    pub revision: Revision,
+    /// The greatest task id ever given; 0: there was none.
+    pub last_id: TaskId,
+    /// The time of the last change: times never go backwards.
+    pub changed_at: Timestamp,
 }
 
 impl TaskList {
-    /// The list of a store: its tasks in any order. Its revision is the greatest of
-    /// theirs, because every change leaves its revision on a task and tasks are kept.
+    /// The list of a store: its tasks in any order.
     pub fn new(
         list_id: Arc<str>,
         tasks: impl IntoIterator<Item = Arc<Task>>,
+        head: Head,
         tasks_max: u32,
     ) -> TaskList {
         let tasks: OrdMap<TaskId, Arc<Task>> = tasks.into_iter().map(|t| (t.id, t)).collect();
-        let newest = tasks.values().max_by_key(|task| task.revision);
-        let (revision, changed_at) =
-            newest.map_or((0, Timestamp(0)), |task| (task.revision, task.updated_at));
-        TaskList { list_id, tasks, revision, changed_at, tasks_max }
+        debug_assert!(tasks.get_max().is_none_or(|(id, _)| *id <= head.last_id));
+        debug_assert!(tasks.values().all(|task| task.revision <= head.revision));
+        TaskList { list_id, tasks, head, tasks_max }
     }
 
     pub fn list_id(&self) -> &Arc<str> {
         &self.list_id
     }
 
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     pub fn revision(&self) -> Revision {
-        self.revision
+        self.head.revision
     }
 
     pub fn len(&self) -> usize {
@@ -70,13 +75,8 @@ impl TaskList {
         self.tasks.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, task)| task)
     }
 
-    /// The greatest id, 0 if there are no tasks.
-    pub fn last_id(&self) -> TaskId {
-        self.tasks.get_max().map_or(0, |(id, _)| *id)
-    }
-
-    /// The ids of the tasks that are not what they were in an earlier version of this
-    /// list. Costs as much as there are changes: what the two share is passed over.
+    /// The ids of the tasks that differ from an earlier version of this list. Costs as
+    /// much as there are changes: what the two share is skipped.
     pub fn changed_since(&self, earlier: &TaskList) -> impl Iterator<Item = TaskId> {
         earlier.tasks.diff(&self.tasks).map(|changed| match changed {
             DiffItem::Add(id, _) | DiffItem::Remove(id, _) => *id,
@@ -87,76 +87,116 @@ impl TaskList {
     /// Applies one mutation. The checks come in the order that makes a retry safe:
     /// existence, expected revision, deletion, and last whether anything changes.
     /// After a rejection nothing has changed.
-    pub fn apply(
-        &mut self,
-        mutation: &Mutation,
-        guard: &Guard,
-        now: Timestamp,
-    ) -> Result<Outcome, Rejection> {
-        let now = now.max(self.changed_at);
-        match mutation {
-            Mutation::Add { title } => {
-                let task = self.new_task(title, now)?;
-                Ok(self.record(Action::Added, task, None, guard))
-            }
-            Mutation::Edit { id, edit } => self.edit(*id, edit, guard, now),
+    pub fn apply(&mut self, request: &Request, now: Timestamp) -> Result<Applied, Rejection> {
+        let now = now.max(self.head.changed_at);
+        match &request.mutation {
+            Mutation::Add(fields) => self.add(fields, request, now),
+            Mutation::Edit { id, edit } => self.edit(*id, edit, request, now),
         }
     }
 
-    fn new_task(&self, title: &Title, now: Timestamp) -> Result<Task, Rejection> {
+    /// Applies a change that another server made, or that a store replays.
+    pub fn replay(&mut self, change: &Change) {
+        debug_assert_eq!(change.revision, self.head.revision + 1);
+        match &change.after {
+            Some(task) => _ = self.tasks.insert(task.id, task.clone()),
+            None => _ = self.tasks.remove(&change.task_id),
+        }
+        self.head = Head {
+            revision: change.revision,
+            last_id: self.head.last_id.max(change.task_id),
+            changed_at: change.at,
+        };
+    }
+
+    fn add(
+        &mut self,
+        fields: &TaskFields,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Applied, Rejection> {
         if self.tasks.len() >= self.tasks_max as usize {
             return Err(Rejection::TooManyTasks { max: self.tasks_max });
         }
-        let id = self.last_id().checked_add(1).ok_or(Rejection::IdsExhausted)?;
-        Ok(Task {
-            id,
-            title: title.clone(),
-            deleted: false,
-            revision: 0,
-            created_at: now,
-            updated_at: now,
-            completed_at: None,
-        })
+        if self.head.last_id == TASK_ID_MAX {
+            return Err(Rejection::IdsExhausted);
+        }
+        let task = fields.clone().into_task(self.head.last_id + 1, now);
+        Ok(self.put(Action::Added, None, task, request))
     }
 
     fn edit(
         &mut self,
         id: TaskId,
         edit: &Edit,
-        guard: &Guard,
+        request: &Request,
         now: Timestamp,
-    ) -> Result<Outcome, Rejection> {
-        let task = self.get(id)?;
-        if let Some(expected) = guard.expected_revision.filter(|r| *r != task.revision) {
+    ) -> Result<Applied, Rejection> {
+        let task = self.get(id)?.clone();
+        let expected = request.precondition.expected_revision;
+        if let Some(expected) = expected.filter(|expected| *expected != task.revision) {
             return Err(Rejection::RevisionMismatch { id, expected, actual: task.revision });
         }
         if task.deleted && edit.needs_live_task() {
             return Err(Rejection::Deleted(id));
         }
-        let before = Flags::of(task);
-        match edit.of(task, now) {
-            None => Ok(Outcome::Unchanged(task.clone())),
+        if *edit == Edit::Purge {
+            return self.purge(task, request, now);
+        }
+        match edit.apply_to(&task, now) {
+            None => Ok(Applied { changes: Vec::new(), answer: Answer::Task(task) }),
             Some((action, mut after)) => {
                 after.updated_at = now;
-                Ok(self.record(action, after, Some(before), guard))
+                Ok(self.put(action, Some(task), after, request))
             }
         }
     }
 
-    /// Gives the change the next revision and puts its task in place.
+    fn purge(
+        &mut self,
+        task: Arc<Task>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Applied, Rejection> {
+        if !task.deleted {
+            return Err(Rejection::NotDeleted(task.id));
+        }
+        let (id, revision) = (task.id, self.head.revision + 1);
+        let change = self.record(Action::Purged, id, (Some(task), None), now, &request.request_id);
+        Ok(Applied { changes: vec![change], answer: Answer::Purged { id, revision } })
+    }
+
+    /// Gives the task the next revision and stores it.
+    fn put(
+        &mut self,
+        action: Action,
+        before: Option<Arc<Task>>,
+        mut after: Task,
+        request: &Request,
+    ) -> Applied {
+        after.revision = self.head.revision + 1;
+        let (id, now, after) = (after.id, after.updated_at, Arc::new(after));
+        let states = (before, Some(after.clone()));
+        let change = self.record(action, id, states, now, &request.request_id);
+        Applied { changes: vec![change], answer: Answer::Task(after) }
+    }
+
+    /// Makes the change from one state of a task to another.
     fn record(
         &mut self,
         action: Action,
-        mut task: Task,
-        before: Option<Flags>,
-        guard: &Guard,
-    ) -> Outcome {
-        self.revision += 1;
-        self.changed_at = task.updated_at;
-        task.revision = self.revision;
-        let task = Arc::new(task);
-        self.tasks.insert(task.id, task.clone());
-        Outcome::Changed(Change { action, task, before, request_id: guard.request_id.clone() })
+        task_id: TaskId,
+        (before, after): (Option<Arc<Task>>, Option<Arc<Task>>),
+        at: Timestamp,
+        request_id: &Option<RequestId>,
+    ) -> Change {
+        let revision = self.head.revision + 1;
+        let request_id = request_id.clone();
+        let batch_revision = revision; // every mutation makes one change so far
+        let change =
+            Change { action, task_id, revision, batch_revision, at, before, after, request_id };
+        self.replay(&change);
+        change
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rules of the task list: pure values, no I/O, clock, thread or wire type.
+//! The rules of the task list: pure values, without I/O, clock, thread or wire type.
 
 mod change;
 mod filter;
@@ -9,11 +9,11 @@ mod request_id;
 mod task;
 mod title;
 
-pub use change::{Action, Change, Flags};
-pub use filter::Filter;
-pub use list::{Outcome, TaskList};
-pub use mutation::{Edit, Guard, Mutation};
+pub use change::{Action, Change};
+pub use filter::{Filter, Status};
+pub use list::{Head, TaskList};
+pub use mutation::{Answer, Applied, Edit, Mutation, Precondition, Request};
 pub use rejection::Rejection;
-pub use request_id::{Remembered, RequestId, RequestIdError};
-pub use task::{Revision, Task, TaskId, Timestamp};
+pub use request_id::{Fingerprint, IdempotencyRecord, RequestId, RequestIdError};
+pub use task::{Revision, Task, TaskFields, TaskId, TaskPatch, Timestamp};
 pub use title::{Title, TitleError};

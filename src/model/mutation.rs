@@ -1,67 +1,115 @@
-use super::{Action, RequestId, Revision, Task, TaskId, Timestamp, Title};
+use std::sync::Arc;
 
-/// What a client wants changed.
+use super::{Action, Change, RequestId, Revision, Task, TaskFields, TaskId, TaskPatch, Timestamp};
+
+/// A mutation as a client requests it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub mutation: Mutation,
+    pub precondition: Precondition,
+    /// Makes the request happen once, however often it is sent.
+    pub request_id: Option<RequestId>,
+}
+
+/// What a client changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mutation {
-    Add { title: Title },
+    Add(TaskFields),
     Edit { id: TaskId, edit: Edit },
 }
 
-/// What a client wants a task to be.
+/// The change of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     Complete,
     Reopen,
     Delete,
     Restore,
-    Retitle(Title),
+    /// Removes a deleted task for good.
+    Purge,
+    Update(TaskPatch),
 }
 
-/// Under which conditions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Guard {
-    /// Makes the mutation happen once, however often it is sent.
-    pub request_id: Option<RequestId>,
-    /// The task must be at this revision.
+/// What must hold for a mutation to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Precondition {
+    /// The task's revision.
     pub expected_revision: Option<Revision>,
 }
 
+/// What an accepted mutation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// In revision order, with consecutive revisions; empty if the task already is as
+    /// requested.
+    pub changes: Vec<Change>,
+    pub answer: Answer,
+}
+
+/// What the caller receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The task after the mutation.
+    Task(Arc<Task>),
+    /// The task was removed by the change with this revision.
+    Purged { id: TaskId, revision: Revision },
+}
+
+impl Answer {
+    pub fn task_id(&self) -> TaskId {
+        match self {
+            Answer::Task(task) => task.id,
+            Answer::Purged { id, .. } => *id,
+        }
+    }
+}
+
+impl From<Mutation> for Request {
+    fn from(mutation: Mutation) -> Request {
+        Request { mutation, precondition: Precondition::default(), request_id: None }
+    }
+}
+
 impl Edit {
-    /// Whether a deleted task refuses the edit. Deleting it again changes nothing,
-    /// and restoring it is what it waits for.
+    /// Whether a deleted task refuses the edit. Deleting it again changes nothing;
+    /// restoring and purging need a deleted task.
     pub(super) fn needs_live_task(&self) -> bool {
-        !matches!(self, Edit::Delete | Edit::Restore)
+        !matches!(self, Edit::Delete | Edit::Restore | Edit::Purge)
     }
 
-    /// The task as the edit wants it, and what that is called; `None` if it is so
-    /// already. Revision and `updated_at` are the caller's.
-    pub(super) fn of(&self, task: &Task, now: Timestamp) -> Option<(Action, Task)> {
-        let mut task = task.clone();
+    /// The task as the edit leaves it, and the action; `None` if the task already is so.
+    /// The list sets the revision and `updated_at`. A purge is not an edit of fields: the
+    /// list removes the task itself.
+    pub(super) fn apply_to(&self, task: &Task, now: Timestamp) -> Option<(Action, Task)> {
+        let mut after = task.clone();
         let action = match self {
             Edit::Complete if !task.completed() => {
-                task.completed_at = Some(now);
+                after.completed_at = Some(now);
                 Action::Completed
             }
             Edit::Reopen if task.completed() => {
-                task.completed_at = None;
+                after.completed_at = None;
                 Action::Reopened
             }
             Edit::Delete if !task.deleted => {
-                task.deleted = true;
+                after.deleted = true;
                 Action::Deleted
             }
             Edit::Restore if task.deleted => {
-                task.deleted = false;
+                after.deleted = false;
                 Action::Restored
             }
-            Edit::Retitle(title) if *title != task.title => {
-                task.title = title.clone();
+            Edit::Update(patch) => {
+                patch.apply_to(&mut after);
+                if after == *task {
+                    return None;
+                }
                 Action::Updated
             }
-            Edit::Complete | Edit::Reopen | Edit::Delete | Edit::Restore | Edit::Retitle(_) => {
+            Edit::Complete | Edit::Reopen | Edit::Delete | Edit::Restore | Edit::Purge => {
                 return None;
             }
         };
-        Some((action, task))
+        Some((action, after))
     }
 }

@@ -16,7 +16,7 @@ pub struct Task {
     pub id: TaskId,
     pub title: Title,
     pub deleted: bool,
-    /// Of the task's last change.
+    /// The revision of the task's last change.
     pub revision: Revision,
     pub created_at: Timestamp,
     /// When the task last changed.
@@ -25,8 +25,58 @@ pub struct Task {
     pub completed_at: Option<Timestamp>,
 }
 
+/// The fields that a client gives to a new task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFields {
+    pub title: Title,
+}
+
+/// The fields that a client changes; `None` leaves a field as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskPatch {
+    pub title: Option<Title>,
+}
+
 impl Task {
+    /// The weight of a task without text.
+    pub const WEIGHT_MIN: usize = 100;
+
     pub fn completed(&self) -> bool {
         self.completed_at.is_some()
+    }
+
+    /// The task's size in bytes: at least that of its encoding. Limits count it.
+    pub fn weight(&self) -> usize {
+        Task::WEIGHT_MIN + self.title.as_str().len()
+    }
+}
+
+impl TaskFields {
+    /// A new task with these fields. The list gives it its revision.
+    pub(super) fn into_task(self, id: TaskId, now: Timestamp) -> Task {
+        let TaskFields { title } = self;
+        Task {
+            id,
+            title,
+            deleted: false,
+            revision: 0,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+        }
+    }
+}
+
+impl TaskPatch {
+    pub fn is_empty(&self) -> bool {
+        *self == TaskPatch::default()
+    }
+
+    /// Sets the patch's fields.
+    pub(super) fn apply_to(&self, task: &mut Task) {
+        let TaskPatch { title } = self;
+        if let Some(title) = title {
+            task.title = title.clone();
+        }
     }
 }

@@ -1,70 +1,74 @@
 use std::sync::Arc;
 use std::thread;
 
-use grpcio::{Deadline, Method, RpcContext, Service, ServiceBuilder, UnarySink, UnarySinkResult};
+use grpcio::{Deadline, Method, RpcStatus, Service};
+use protobuf::Message;
 
-use super::feed::Sending;
-use super::large_call::LargeCall;
-use super::outbox::{Answered, Outbox};
-use super::reader::{Reader, Reading};
-use super::wakes::Signal;
+use super::codec::{
+    CallError, ChangesQuery, Packing, PageQuery, RequestError, UpdateBatch, request, status,
+};
+use super::feed::StreamContext;
+use super::reader::{ReadContext, Readers};
+use super::transport::{Answered, Call, CompletionQueue, Methods, Signal, StreamSink};
 use super::{listing, watch};
 use crate::limits::HANDOVER_COMMANDS;
-use crate::model::{Guard, Mutation, Rejection, Task, TaskId};
-use crate::rpc::proto::{self, *};
-use crate::rpc::{self, Burst, ChangesQuery, Encoded, Packing, PageQuery, methods, status};
-use crate::state::{Answer, Command, Reply, Snapshot, StateHandle, WatchFrom, WatchStart};
+use crate::model::{Answer, Rejection, Request, TaskId};
+use crate::state::{
+    ChangeLog, Command, Mutate, Published, Reply, ReplyTo, StateError, StateHandle,
+};
+use crate::wire::proto::{self, *};
+use crate::wire::{Encoded, methods, record};
 
-/// What the handlers share. They run on the poll thread: they convert, ask the state
-/// thread, and are done.
+/// What the handlers share. They run on the poll thread: they convert, ask the state thread
+/// or a reader thread, and return.
 #[derive(Clone)]
-pub struct Handlers {
-    pub state: StateHandle<Arc<Burst>>,
-    pub reader: Reader,
-    pub outbox: Outbox,
+pub(crate) struct Handlers {
+    pub(crate) state: StateHandle,
+    pub(crate) log: Arc<ChangeLog<UpdateBatch>>,
+    pub(crate) readers: Readers,
+    pub(crate) completions: CompletionQueue,
 }
 
-/// The calls of `TodoService`, and who answers them.
-pub fn service(handlers: &Handlers) -> Service {
+/// Registers a handler for each method.
+pub(crate) fn service(handlers: &Handlers, methods: Methods) -> Service {
     let h = handlers;
-    let mut calls = ServiceBuilder::new();
-    calls = h.mutation(calls, &methods::ADD_TASK, rpc::add_task, |task| AddTaskResponse {
+    let mut to = methods;
+    to = h.mutation(to, &methods::ADD_TASK, request::add_task, |task| AddTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::COMPLETE_TASK, rpc::complete_task, |task| {
+    to = h.mutation(to, &methods::COMPLETE_TASK, request::complete_task, |task| {
         CompleteTaskResponse { success: true, task, ..Default::default() }
     });
-    calls = h.mutation(calls, &methods::UPDATE_TASK, rpc::update_task, |task| UpdateTaskResponse {
+    to = h.mutation(to, &methods::UPDATE_TASK, request::update_task, |task| UpdateTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::REOPEN_TASK, rpc::reopen_task, |task| ReopenTaskResponse {
+    to = h.mutation(to, &methods::REOPEN_TASK, request::reopen_task, |task| ReopenTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::DELETE_TASK, rpc::delete_task, |task| DeleteTaskResponse {
+    to = h.mutation(to, &methods::DELETE_TASK, request::delete_task, |task| DeleteTaskResponse {
         task,
         ..Default::default()
     });
-    calls = h.mutation(calls, &methods::RESTORE_TASK, rpc::restore_task, |task| {
+    to = h.mutation(to, &methods::RESTORE_TASK, request::restore_task, |task| {
         RestoreTaskResponse { task, ..Default::default() }
     });
+    to = h.mutation(to, &methods::PURGE_TASK, request::purge_task, |task| PurgeTaskResponse {
+        task,
+        ..Default::default()
+    });
     let (get, list, changes, watch) = (h.clone(), h.clone(), h.clone(), h.clone());
-    calls
-        .add_unary_handler(&methods::GET_TASK, move |ctx, request, sink| {
-            get.get_task(ctx.deadline(), request.task_id, sink);
-        })
-        .add_unary_handler(&rpc::GET_TASKS_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+    to.unary(&methods::GET_TASK, move |request, call| get.get_task(request.task_id, call))
+        .unary(&methods::GET_TASKS, move |request, call| {
             list.read(call, PageQuery::new(&request), listing::tasks);
         })
-        .add_unary_handler(&rpc::LIST_CHANGES_ENCODED, move |ctx, request, sink| {
-            let call = LargeCall { sink, deadline: ctx.deadline() };
+        .unary(&methods::LIST_CHANGES, move |request, call| {
             changes.read(call, ChangesQuery::new(&request), listing::changes);
         })
-        .add_server_streaming_handler(&rpc::WATCH_TASKS_ENCODED, move |ctx, request, sink| {
-            watch.watch_tasks(&ctx, request, sink);
+        .streaming(&methods::WATCH_TASKS, move |request, deadline, sink| {
+            watch.clone().watch_tasks(request, deadline, sink)
         })
         .build()
 }
@@ -72,174 +76,171 @@ pub fn service(handlers: &Handlers) -> Service {
 /// The task field of a response.
 type TaskField = protobuf::MessageField<proto::Task>;
 
+/// Makes the page that a query asks for.
+type Page<Q> = fn(&mut ReadContext, &Arc<Published>, &Q) -> Result<Encoded, CallError>;
+
 impl Handlers {
-    /// A call that changes the list and answers with the task.
-    fn mutation<Req: 'static, Resp: Send + 'static>(
+    /// Adds a method that changes the list and answers with the task.
+    fn mutation<Req: Send + 'static, Resp: Message>(
         &self,
-        calls: ServiceBuilder,
+        to: Methods,
         method: &Method<Req, Resp>,
-        convert: fn(Req) -> Result<(Mutation, Guard), Rejection>,
+        convert: fn(Req) -> Result<Request, Rejection>,
         response: fn(TaskField) -> Resp,
-    ) -> ServiceBuilder {
+    ) -> Methods {
         let h = self.clone();
-        calls.add_unary_handler(method, move |ctx, request, sink| match convert(request) {
-            Ok((mutation, guard)) => {
-                let answer = move |task: Arc<Task>| Ok(response(Some(rpc::task(&task)).into()));
-                let reply = h.reply(ctx.deadline(), sink, answer);
-                h.submit(Command::Mutate { mutation, guard, reply });
+        to.unary(method, move |request, call| match convert(request) {
+            Ok(request) => {
+                let answer = move |answer: Answer| {
+                    Ok(Encoded::new(&response(Some(task_of(&answer)).into())))
+                };
+                h.submit(Command::Mutate(Mutate { request, reply: h.reply(call, answer) }));
             }
-            Err(bad_input) => h.refuse(sink, bad_input),
+            Err(bad_input) => h.refuse(call, &bad_input.into()),
         })
     }
 
-    fn get_task(&self, deadline: Deadline, id: TaskId, sink: UnarySink<GetTaskResponse>) {
-        let answer = move |snapshot: Snapshot| {
-            let task = Some(rpc::task(snapshot.list.get(id)?)).into();
-            Ok(GetTaskResponse { task, ..Default::default() })
+    /// Answered here, from the published list.
+    fn get_task(&self, id: TaskId, call: Call) {
+        let answer = move |published: &Published| {
+            let task = Some(record::to_message(published.list.get(id)?)).into();
+            Ok(Encoded::new(&GetTaskResponse { task, ..Default::default() }))
         };
-        self.submit(Command::Snapshot { reply: self.reply(deadline, sink, answer) });
+        if self.state.is_sole_writer() {
+            let answer = answer(&self.state.published()).map_err(|why: CallError| status(&why));
+            self.completions.complete(Box::new((call, answer)));
+            return self.completions.complete_now();
+        }
+        let state = self.state.clone();
+        self.submit(Command::Barrier {
+            reply: self.reply(call, move |()| answer(&state.published())),
+        });
     }
 
-    /// A call that the reader thread answers from the list as it is.
-    fn read<Q: Send + 'static>(&self, call: LargeCall, query: Result<Q, Rejection>, page: Page<Q>) {
-        match query {
-            Ok(query) => {
-                let handlers = self.clone();
-                let reply = Reply::new(ReadAnswer { query, call, page, handlers });
-                self.submit(Command::Snapshot { reply });
-            }
-            Err(bad_input) => self.refuse(call.sink, bad_input),
+    /// A call that a reader thread answers from the published list.
+    fn read<Q: Send + 'static>(&self, call: Call, query: Result<Q, RequestError>, page: Page<Q>) {
+        let query = match query {
+            Ok(query) => query,
+            Err(bad_input) => return self.refuse(call, &bad_input.into()),
+        };
+        let read = ReadReply { query, call, page, handlers: self.clone() };
+        match self.state.is_sole_writer() {
+            true => Box::new(read).give(Ok(())),
+            false => self.submit(Command::Barrier { reply: Reply::new(read) }),
         }
     }
 
-    fn watch_tasks(
-        &self,
-        ctx: &RpcContext<'_>,
-        request: WatchTasksRequest,
-        sink: grpcio::ServerStreamingSink<Encoded>,
-    ) {
-        let packing = Packing::new(request.max_updates_per_message);
-        match packing.and_then(|packing| Ok((packing, watch_start(request)?))) {
+    async fn watch_tasks(self, request: WatchTasksRequest, deadline: Deadline, sink: StreamSink) {
+        let packing = Packing::new(request.max_updates_per_message).map_err(CallError::from);
+        match packing.and_then(|packing| Ok((packing, request::watch_start(request)?))) {
             Ok((packing, start)) => {
-                let (reader, signal) =
-                    (self.reader.clone(), Signal::new(self.outbox.wakes().clone()));
-                let how = Sending { packing, progress: start.progress, reader, signal };
-                ctx.spawn(watch::serve(self.state.clone(), start, how, ctx.deadline(), sink));
+                let Handlers { state, log, readers, completions } = self;
+                let signal = Signal::new(completions.run_queue().clone());
+                let context =
+                    StreamContext { packing, progress: start.progress, log, readers, signal };
+                watch::serve(state, start, context, deadline, sink).await;
             }
-            Err(bad_input) => ctx.spawn(async move {
-                let _ = sink.fail(status(&bad_input)).await;
-            }),
+            // The result is ignored: the client may be gone.
+            Err(bad_input) => drop(sink.fail(status(&bad_input)).await),
         }
     }
 
-    fn submit(&self, command: Command<Arc<Burst>>) {
+    fn submit(&self, command: Command) {
         if !self.state.submit(command) {
-            // It was answered at once, not in a turn that wakes the pump.
-            self.outbox.flush();
+            // It was refused here: no step of the state thread wakes the pump.
+            self.completions.flush();
             return;
         }
         if self.state.queued() >= HANDOVER_COMMANDS {
             thread::yield_now();
         }
-        self.outbox.complete_now();
+        self.completions.complete_now();
     }
 
-    fn refuse<Resp: 'static>(&self, sink: UnarySink<Resp>, why: Rejection) {
-        self.outbox.finish(sink, move || Err(status(&why)));
-        self.outbox.flush();
+    fn refuse(&self, call: Call, why: &CallError) {
+        self.completions.refuse(call, why);
+        self.completions.flush();
     }
 
     /// A reply that completes the call on the poll thread.
-    fn reply<T: Send + 'static, Resp: 'static>(
+    fn reply<T: Send + 'static>(
         &self,
-        deadline: Deadline,
-        sink: UnarySink<Resp>,
-        response: impl FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
+        call: Call,
+        response: impl FnOnce(T) -> Result<Encoded, CallError> + Send + 'static,
     ) -> Reply<T> {
-        let outbox = self.outbox.clone();
-        Reply::new(UnaryAnswer { deadline, sink, outbox, response, answer: None })
+        let completions = self.completions.clone();
+        Reply::new(UnaryReply { call, completions, response, reply: None })
+    }
+}
+
+/// The task of a response: of a purged task, what is left.
+fn task_of(answer: &Answer) -> proto::Task {
+    match answer {
+        Answer::Task(task) => record::to_message(task),
+        Answer::Purged { id, revision } => {
+            proto::Task { id: *id, revision: *revision, ..Default::default() }
+        }
     }
 }
 
 /// A call on its way to the state thread and back, in one box.
-struct UnaryAnswer<T, Resp, R> {
-    deadline: Deadline,
-    sink: UnarySink<Resp>,
-    outbox: Outbox,
+struct UnaryReply<T, R> {
+    call: Call,
+    completions: CompletionQueue,
     response: R,
-    answer: Option<Result<T, Rejection>>,
+    reply: Option<Result<T, StateError>>,
 }
 
-impl<T, Resp, R> Answer<T> for UnaryAnswer<T, Resp, R>
+impl<T, R> ReplyTo<T> for UnaryReply<T, R>
 where
     T: Send + 'static,
-    Resp: 'static,
-    R: FnOnce(T) -> Result<Resp, Rejection> + Send + 'static,
+    R: FnOnce(T) -> Result<Encoded, CallError> + Send + 'static,
 {
     fn expired(&self) -> bool {
-        self.deadline.exceeded()
+        self.call.has_expired()
     }
 
-    fn give(mut self: Box<Self>, answer: Result<T, Rejection>) {
-        self.answer = Some(answer);
-        let outbox = self.outbox.clone();
-        outbox.complete(self);
+    fn give(mut self: Box<Self>, reply: Result<T, StateError>) {
+        self.reply = Some(reply);
+        let completions = self.completions.clone();
+        completions.complete(self);
     }
 }
 
-impl<T, Resp, R> Answered for UnaryAnswer<T, Resp, R>
+impl<T, R> Answered for UnaryReply<T, R>
 where
     T: Send,
-    R: FnOnce(T) -> Result<Resp, Rejection> + Send,
+    R: FnOnce(T) -> Result<Encoded, CallError> + Send,
 {
-    fn complete(self: Box<Self>) -> UnarySinkResult {
-        let UnaryAnswer { sink, response, answer, .. } = *self;
-        match answer.unwrap_or(Err(Rejection::OutcomeUnknown)).and_then(response) {
-            Ok(response) => sink.success(response),
-            Err(why) => sink.fail(status(&why)),
-        }
+    fn answer(self: Box<Self>) -> (Call, Result<Encoded, RpcStatus>) {
+        let UnaryReply { call, response, reply, .. } = *self;
+        let reply = reply.unwrap_or(Err(StateError::OutcomeUnknown)).map_err(CallError::from);
+        (call, reply.and_then(response).map_err(|why| status(&why)))
     }
 }
 
-/// A call that goes on to the reader thread.
-struct ReadAnswer<Q> {
+/// A call that continues on a reader thread.
+struct ReadReply<Q> {
     query: Q,
-    call: LargeCall,
+    call: Call,
     page: Page<Q>,
     handlers: Handlers,
 }
 
-/// Makes the page that a query asks for.
-type Page<Q> = fn(&mut Reading, &Snapshot, &Q) -> Result<Encoded, Rejection>;
-
-impl<Q: Send + 'static> Answer<Snapshot> for ReadAnswer<Q> {
+impl<Q: Send + 'static> ReplyTo<()> for ReadReply<Q> {
     fn expired(&self) -> bool {
-        self.call.deadline.exceeded()
+        self.call.has_expired()
     }
 
-    fn give(self: Box<Self>, answer: Result<Snapshot, Rejection>) {
-        let ReadAnswer { query, call, page, handlers } = *self;
-        let Handlers { reader, outbox, .. } = handlers;
-        match answer {
-            Ok(snapshot) => reader.call(move |reading| {
-                call.answer(&outbox, || page(reading?, &snapshot, &query));
-            }),
-            Err(why) => call.refuse(why, &outbox),
+    fn give(self: Box<Self>, barrier: Result<(), StateError>) {
+        let ReadReply { query, call, page, handlers } = *self;
+        let Handlers { state, readers, completions, .. } = handlers;
+        if let Err(why) = barrier {
+            return completions.refuse(call, &why.into());
         }
+        let published = state.published();
+        readers.call(move |context| {
+            completions.answer_large(call, || page(context?, &published, &query));
+        });
     }
-}
-
-fn watch_start(request: WatchTasksRequest) -> Result<WatchStart, Rejection> {
-    let from = match request.after_revision {
-        None if request.snapshot => WatchFrom::Snapshot,
-        None => WatchFrom::Now,
-        Some(revision) => WatchFrom::After {
-            revision: rpc::revision("after_revision", revision)?,
-            list_id: request.list_id,
-            else_snapshot: request.snapshot,
-        },
-    };
-    let filter = rpc::filter(request.filter)?;
-    let progress = rpc::progress_interval(request.progress_interval_ms)?;
-    Ok(WatchStart { filter, from, progress })
 }

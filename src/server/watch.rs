@@ -1,120 +1,115 @@
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use futures_util::{Sink, SinkExt, future::poll_fn};
-use grpcio::{Deadline, ServerStreamingSink, WriteFlags};
+use grpcio::{Deadline, WriteFlags};
 
-use super::feed::{Feed, Sending, Step};
-use super::wakes::{Signal, Turn};
-use crate::model::Rejection;
-use crate::rpc::{self, Burst, Encoded};
+use super::codec::{CallError, status};
+use super::feed::{Feed, Step, StreamContext};
+use super::transport::{Signal, StreamSink, TimeSlice};
 use crate::state::{
-    Answer, Command, Notify, Reply, StateHandle, Subscription, WatchFrom, WatchStart,
+    Command, Notify, Reply, ReplyTo, StateError, StateHandle, Subscription, Watch, WatchFrom,
+    WatchStart,
 };
 
-type Subscribed = Result<Subscription<Arc<Burst>>, Rejection>;
+type Subscribed = Result<Subscription, StateError>;
 
-/// Where the state thread's answer to a watch goes.
-struct SubscribeAnswer {
+/// Where the state thread's reply to a watch goes.
+struct SubscribeReply {
     to: Sender<Subscribed>,
     signal: Signal,
     deadline: Deadline,
 }
 
-impl Answer<Subscription<Arc<Burst>>> for SubscribeAnswer {
+impl ReplyTo<Subscription> for SubscribeReply {
     fn expired(&self) -> bool {
         self.deadline.exceeded()
     }
 
-    fn give(self: Box<Self>, answer: Subscribed) {
+    fn give(self: Box<Self>, reply: Subscribed) {
         // Fails only when the stream's client is gone.
-        let _ = self.to.send(answer);
-        self.signal.raise();
+        let _ = self.to.send(reply);
+        self.signal.notify();
     }
 }
 
 /// Serves one `WatchTasks` call: run it on the poll thread.
-pub async fn serve(
-    state: StateHandle<Arc<Burst>>,
+pub(crate) async fn serve(
+    state: StateHandle,
     mut start: WatchStart,
-    how: Sending,
+    context: StreamContext,
     deadline: Deadline,
-    mut sink: ServerStreamingSink<Encoded>,
+    mut sink: StreamSink,
 ) {
     loop {
-        let answer = subscribe(&state, &start, &how.signal, deadline);
-        let subscribed = poll_fn(|cx| poll_answer(&answer, &mut sink, &how.signal, cx)).await;
+        let signal = &context.signal;
+        let reply = subscribe(&state, &start, signal, deadline);
+        let subscribed = poll_fn(|cx| poll_reply(&reply, &mut sink, signal, cx)).await;
+        let owes_synced = start.from != WatchFrom::Now;
         let mut feed = match subscribed {
-            Some(Ok(subscription)) => Box::new(Feed::new(subscription, how.clone())),
+            Some(Ok(subscription)) => {
+                Box::new(Feed::new(subscription, context.clone(), owes_synced))
+            }
             Some(Err(why)) => {
                 // A client that is gone takes no status, either.
-                let _ = sink.fail(rpc::status(&why)).await;
+                let _ = sink.fail(status(&why.into())).await;
                 return;
             }
             None => return,
         };
-        match send_all(&mut feed, &mut sink, &how.signal).await {
+        match send_all(&mut feed, &mut sink, signal).await {
             // Compaction was faster. One call always recovers, so this one starts again.
-            Some(Rejection::HistoryGone { .. })
+            Some(CallError::State(StateError::HistoryCompacted { .. }))
                 if start.from.or_snapshot() && feed.owes_synced() =>
             {
                 start.from = WatchFrom::Snapshot;
             }
-            Some(why) => return end(sink, feed.into_subscription(), &why, &how.signal).await,
+            Some(why) => return end(sink, feed.into_subscription(), &why, signal).await,
             None => return,
         }
     }
 }
 
 fn subscribe(
-    state: &StateHandle<Arc<Burst>>,
+    state: &StateHandle,
     start: &WatchStart,
     signal: &Signal,
     deadline: Deadline,
 ) -> Receiver<Subscribed> {
-    let (to, answer) = bounded(1);
-    let raise = signal.clone();
-    let notify: Notify = Box::new(move || raise.raise());
-    let reply = Reply::new(SubscribeAnswer { to, signal: signal.clone(), deadline });
-    // If it is answered at once, the first look finds the answer.
-    let _ = state.submit(Command::Watch { start: start.clone(), notify, reply });
-    answer
+    let (to, reply) = bounded(1);
+    let signal_of_stream = signal.clone();
+    let notify: Notify = Box::new(move || signal_of_stream.notify());
+    let reply_to = Reply::new(SubscribeReply { to, signal: signal.clone(), deadline });
+    // If it is refused immediately, the first look finds the reply.
+    let watch = Watch { start: start.clone(), notify, reply: reply_to };
+    let _ = state.submit(Command::Watch(watch));
+    reply
 }
 
 /// Sends what the feed has, until it ends; `None`: the client is gone.
-async fn send_all(
-    feed: &mut Feed,
-    sink: &mut ServerStreamingSink<Encoded>,
-    signal: &Signal,
-) -> Option<Rejection> {
+async fn send_all(feed: &mut Feed, sink: &mut StreamSink, signal: &Signal) -> Option<CallError> {
     let mut pace = Pace::default();
     loop {
         match poll_fn(|cx| poll_step(feed, sink, &mut pace, signal, cx)).await? {
-            Step::Send(frame, more) => {
+            Step::Send(message, more) => {
                 let flags = WriteFlags::default().buffer_hint(more);
-                sink.feed((frame, flags)).await.ok()?;
+                sink.feed((message, flags)).await.ok()?;
             }
             Step::End(why) => return Some(why),
         }
     }
 }
 
-/// The status waits behind what the client does not take. One that takes neither for long
-/// is cut off like any other, and a little later dropping the future cancels the call.
-async fn end(
-    sink: ServerStreamingSink<Encoded>,
-    subscription: Subscription<Arc<Burst>>,
-    why: &Rejection,
-    signal: &Signal,
-) {
-    subscription.client_reads(false);
-    let mut ending = pin!(sink.fail(rpc::status(why)));
+/// The status waits behind what the client does not take. A client that takes neither is
+/// cut off like any other, and a little later dropping the future cancels the call.
+async fn end(sink: StreamSink, subscription: Subscription, why: &CallError, signal: &Signal) {
+    subscription.set_blocked(true);
+    let mut ending = pin!(sink.fail(status(why)));
     poll_fn(|cx| {
         signal.register(cx.waker());
-        drop(signal.take_turn());
+        drop(signal.take_slice());
         let cancel_at = subscription.cut_off().map(|cut_off| cut_off.cancel_at);
         match ending.as_mut().poll(cx) {
             Poll::Pending if cancel_at.is_none_or(|at| Instant::now() < at) => Poll::Pending,
@@ -127,15 +122,15 @@ async fn end(
 /// When the stream may send.
 #[derive(Default)]
 struct Pace {
-    turn: Option<Turn>,
-    /// Whether a message of this turn is on its way.
+    slice: Option<TimeSlice>,
+    /// Whether a message of this slice is being sent.
     is_sending: bool,
 }
 
-/// What the state thread answers; `None` if the client is gone before.
-fn poll_answer(
-    answer: &Receiver<Subscribed>,
-    sink: &mut ServerStreamingSink<Encoded>,
+/// The state thread's reply; `None` if the client is gone before.
+fn poll_reply(
+    reply: &Receiver<Subscribed>,
+    sink: &mut StreamSink,
     signal: &Signal,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Subscribed>> {
@@ -144,11 +139,11 @@ fn poll_answer(
     if let Poll::Ready(Err(_)) = Pin::new(sink).poll_flush(cx) {
         return Poll::Ready(None);
     }
-    match answer.try_recv() {
+    match reply.try_recv() {
         Ok(subscribed) => Poll::Ready(Some(subscribed)),
-        Err(TryRecvError::Disconnected) => Poll::Ready(Some(Err(Rejection::ShuttingDown))),
+        Err(TryRecvError::Disconnected) => Poll::Ready(Some(Err(StateError::ShuttingDown))),
         Err(TryRecvError::Empty) => {
-            drop(signal.take_turn());
+            drop(signal.take_slice());
             Poll::Pending
         }
     }
@@ -157,65 +152,65 @@ fn poll_answer(
 /// What to do next; `None`: the client is gone.
 fn poll_step(
     feed: &mut Feed,
-    sink: &mut ServerStreamingSink<Encoded>,
+    sink: &mut StreamSink,
     pace: &mut Pace,
     signal: &Signal,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Step>> {
-    // Registered before looking, so that what comes meanwhile wakes us again.
+    // Registered before looking: what comes later wakes the stream again.
     signal.register(cx.waker());
-    if let Some(turn) = signal.take_turn() {
-        *pace = Pace { turn: Some(turn), is_sending: false };
+    if let Some(slice) = signal.take_slice() {
+        *pace = Pace { slice: Some(slice), is_sending: false };
     }
-    // Before the sink, which a client that does not read holds up for ever.
+    // Before the sink, which stays pending while the client does not read.
     if let Some(cut_off) = feed.subscription.cut_off() {
-        return Poll::Ready(Some(Step::End(cut_off.why)));
+        return Poll::Ready(Some(Step::End(cut_off.why.into())));
     }
     let flushed = Pin::new(sink).poll_flush(cx);
-    feed.subscription.client_reads(flushed.is_ready());
+    feed.subscription.set_blocked(flushed.is_pending());
     match flushed {
         Poll::Pending => {
             if !pace.is_sending {
-                pace.turn = None;
+                pace.slice = None;
             }
             return Poll::Pending;
         }
         Poll::Ready(Err(_)) => return Poll::Ready(None),
         Poll::Ready(Ok(())) => {}
     }
-    ready!(pace.poll_turn(signal));
+    ready!(pace.poll_slice(signal));
     pace.paced(feed.poll_next()).map(Some)
 }
 
 impl Pace {
-    /// Ready while there is a turn with something left.
-    fn poll_turn(&mut self, signal: &Signal) -> Poll<()> {
-        match &self.turn {
-            Some(turn) if turn.messages > 0 => Poll::Ready(()),
-            // In the queue again before the turn ends: whoever looks after that finds it.
+    /// Ready while the stream has a slice with messages left.
+    fn poll_slice(&mut self, signal: &Signal) -> Poll<()> {
+        match &self.slice {
+            Some(slice) if slice.messages > 0 => Poll::Ready(()),
+            // In the queue again before the slice ends: the next round finds it.
             Some(_) => {
-                signal.raise();
-                self.turn = None;
+                signal.notify();
+                self.slice = None;
                 Poll::Pending
             }
             None => {
-                signal.raise_at_once();
+                signal.notify_now();
                 Poll::Pending
             }
         }
     }
 
-    /// Counts the step. Only what has its turn at once, too, may hold back a message: the
-    /// transport gathers up to 64 KiB before it sends what is to be followed.
+    /// Counts the step. Only a message that is followed in the same slice may be held back:
+    /// the transport gathers up to 64 KiB of such messages before it sends them.
     fn paced(&mut self, step: Poll<Step>) -> Poll<Step> {
-        match (step, &mut self.turn) {
-            (Poll::Ready(Step::Send(frame, more)), Some(turn)) => {
-                turn.messages -= 1;
+        match (step, &mut self.slice) {
+            (Poll::Ready(Step::Send(message, more)), Some(slice)) => {
+                slice.messages -= 1;
                 self.is_sending = true;
-                Poll::Ready(Step::Send(frame, more && turn.messages > 0))
+                Poll::Ready(Step::Send(message, more && slice.messages > 0))
             }
             (step, _) => {
-                self.turn = None;
+                self.slice = None;
                 step
             }
         }
@@ -224,24 +219,29 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::task::{AtomicWaker, noop_waker};
 
     use super::*;
-    use crate::server::wakes::Wakes;
+    use crate::server::codec::reset;
+    use crate::server::transport::{Requests, RunQueue};
+    use crate::wire::Encoded;
 
     #[test]
-    fn the_last_message_of_a_turn_is_never_held_back() {
-        let (wakes, mut slices, _pacer) = Wakes::start(Arc::new(AtomicWaker::new())).unwrap();
-        let signals: Vec<_> = (0..100).map(|_| Signal::new(wakes.clone())).collect();
+    fn the_last_message_of_a_slice_is_never_held_back() {
+        let (run_queue, mut scheduler, _pacer) =
+            RunQueue::start(Arc::new(AtomicWaker::new()), Requests::default()).unwrap();
+        let signals: Vec<_> = (0..100).map(|_| Signal::new(run_queue.clone())).collect();
         for signal in &signals {
             signal.register(&noop_waker());
-            signal.raise();
+            signal.notify();
         }
-        slices.next();
-        let mut pace = Pace { turn: signals[0].take_turn(), is_sending: false };
+        scheduler.start_round();
+        let mut pace = Pace { slice: signals[0].take_slice(), is_sending: false };
         let mut held_back = Vec::new();
-        while pace.poll_turn(&signals[0]).is_ready() {
-            let message = Step::Send(Encoded::new(&rpc::reset()), true);
+        while pace.poll_slice(&signals[0]).is_ready() {
+            let message = Step::Send(Encoded::new(&reset()), true);
             match pace.paced(Poll::Ready(message)) {
                 Poll::Ready(Step::Send(_, more)) => held_back.push(more),
                 _ => panic!("a message is a message"),

@@ -1,27 +1,29 @@
-use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use super::{Notify, StateError, Subscription};
+use crate::model::{Answer, Filter, Request, Revision};
 
-use super::subscription::Joined;
-use super::{Notify, Reply, Subscription};
-use crate::model::{Filter, Guard, Mutation, Rejection, Revision, Task, TaskList};
-
-/// What the state thread can be asked. `F` is a burst of encoded updates.
-pub enum Command<F> {
-    /// Change the list. Answered with the task after it, once that is on disk.
-    Mutate { mutation: Mutation, guard: Guard, reply: Reply<Arc<Task>> },
-    /// The list as it is on disk.
-    Snapshot { reply: Reply<Snapshot> },
-    /// Follow the changes. `notify` is called when there is something to read.
-    Watch { start: WatchStart, notify: Notify, reply: Reply<Subscription<F>> },
+/// What the state thread can be asked.
+pub enum Command {
+    Mutate(Mutate),
+    /// Answered once the published list holds everything committed before this command.
+    Barrier {
+        reply: Reply<()>,
+    },
+    Watch(Watch),
 }
 
-/// The list as it is on disk, and how far back its history goes.
-pub struct Snapshot {
-    pub list: TaskList,
-    /// Every change after this revision is kept.
-    pub compacted: Revision,
+/// A mutation of the list, answered once it is on disk.
+pub struct Mutate {
+    pub request: Request,
+    pub reply: Reply<Answer>,
+}
+
+/// A watch to register. `notify` is called when there is something for its stream to do.
+pub struct Watch {
+    pub start: WatchStart,
+    pub notify: Notify,
+    pub reply: Reply<Subscription>,
 }
 
 /// What to watch, and how.
@@ -29,11 +31,11 @@ pub struct Snapshot {
 pub struct WatchStart {
     pub filter: Filter,
     pub from: WatchFrom,
-    /// Tell up to where everything was sent after this long without an update.
+    /// Report progress after this long without an update.
     pub progress: Option<Duration>,
 }
 
-/// From where on to watch.
+/// The position that a watch starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum WatchFrom {
     /// Changes from now on.
@@ -44,47 +46,70 @@ pub enum WatchFrom {
     /// Changes after this revision.
     After {
         revision: Revision,
-        /// The list that the revision is of; empty: whichever this is.
+        /// The list that the revision belongs to; empty: any list.
         list_id: String,
-        /// Whether the list as it is will do if that history is gone.
+        /// Whether to start from the list as it is if that history was compacted.
         else_snapshot: bool,
     },
 }
 
 impl WatchFrom {
-    /// Whether the list as it is will do if history is gone.
+    /// Whether the watch starts from the list as it is if history was compacted.
     pub fn or_snapshot(&self) -> bool {
-        matches!(self, WatchFrom::After { else_snapshot: true, .. })
+        matches!(self, WatchFrom::Snapshot | WatchFrom::After { else_snapshot: true, .. })
     }
 }
 
-/// Counts the watches since the start.
-pub(super) type WatcherId = u64;
-
-/// What the state thread is told outside the queue of commands.
-pub(super) enum Control<F> {
-    Unwatch(WatcherId),
-    /// Feed this watcher again, which had fallen behind.
-    Rejoin {
-        id: WatcherId,
-        to: Sender<Joined<F>>,
-    },
-}
-
-impl<F> Command<F> {
-    pub(super) fn expired(&self) -> bool {
+impl Command {
+    pub(super) fn reject(self, why: StateError) {
         match self {
-            Command::Mutate { reply, .. } => reply.expired(),
-            Command::Snapshot { reply } => reply.expired(),
-            Command::Watch { reply, .. } => reply.expired(),
+            Command::Mutate(mutate) => mutate.reply.give(Err(why)),
+            Command::Barrier { reply } => reply.give(Err(why)),
+            Command::Watch(watch) => watch.reply.give(Err(why)),
         }
     }
+}
 
-    pub(super) fn reject(self, why: Rejection) {
-        match self {
-            Command::Mutate { reply, .. } => reply.give(Err(why)),
-            Command::Snapshot { reply } => reply.give(Err(why)),
-            Command::Watch { reply, .. } => reply.give(Err(why)),
+/// Where the reply to a command goes.
+pub trait ReplyTo<T>: Send {
+    /// Whether the caller no longer waits. Asked before the command is executed.
+    fn expired(&self) -> bool {
+        false
+    }
+
+    /// Delivers the reply. Runs on the state thread, so it must not block.
+    fn give(self: Box<Self>, reply: Result<T, StateError>);
+}
+
+/// A command's right to one reply. Dropped without one, as when the state thread stops
+/// in the middle, it replies that the outcome is unknown.
+pub struct Reply<T>(Option<Box<dyn ReplyTo<T>>>);
+
+impl<T> Reply<T> {
+    pub fn new(to: impl ReplyTo<T> + 'static) -> Reply<T> {
+        Reply(Some(Box::new(to)))
+    }
+
+    /// For commands of the state thread itself.
+    pub(super) fn none() -> Reply<T> {
+        Reply(None)
+    }
+
+    pub fn expired(&self) -> bool {
+        self.0.as_ref().is_some_and(|to| to.expired())
+    }
+
+    pub fn give(mut self, reply: Result<T, StateError>) {
+        if let Some(to) = self.0.take() {
+            to.give(reply);
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(to) = self.0.take() {
+            to.give(Err(StateError::OutcomeUnknown));
         }
     }
 }

@@ -1,28 +1,27 @@
-//! The actor: one thread that owns the list, the store and the watchers. It knows
-//! no transport: commands carry their reply, and updates are frames of any type.
+//! The actor: one thread that owns the list, the store and the registry of watches.
+//! Commands carry their reply, readers take what it published.
 
+mod actor;
 mod command;
-mod compaction;
+mod error;
 mod handle;
-mod history;
-mod recent;
-mod reply;
+mod log;
+mod pinned;
+mod published;
+mod request_index;
+mod retention;
 mod subscription;
-mod thread;
-mod turn;
-mod versions;
+mod transaction;
 mod watchers;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod watch_tests;
 
-pub use command::{Command, Snapshot, WatchFrom, WatchStart};
-pub use compaction::Retention;
-pub use handle::{Fatal, Hooks, Limits, StateHandle, StateThread, spawn};
-pub use history::HistoryReader;
-pub use recent::Recent;
-pub use reply::{Answer, Reply};
-pub use subscription::{Begin, CutOff, Next, Subscription};
+pub use command::{Command, Mutate, Reply, ReplyTo, Watch, WatchFrom, WatchStart};
+pub use error::StateError;
+pub use handle::{Fatal, Hooks, Limits, Running, StateHandle, StateThread, spawn};
+pub use log::{ChangeLog, EncodedUpdates, Next};
+pub use published::{Published, PublishedList};
+pub use retention::Retention;
+pub use subscription::{CutOff, Start, Subscription};
 pub use watchers::Notify;

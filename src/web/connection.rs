@@ -1,4 +1,4 @@
-//! One connection of a browser: what the kernel watches, and what nobody takes.
+//! A browser's TCP connection, which fails when the browser stops reading.
 
 use std::io;
 use std::pin::Pin;
@@ -12,20 +12,20 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::WEB_KEEPALIVE;
 
-/// A connection that fails once the other side has taken nothing for too long, while
-/// there was something to take. HTTP itself has no such clock.
-pub struct Connection {
+/// A connection whose writes fail once the other side has read nothing for the stall
+/// timeout while there was something to read. HTTP itself has no such timeout.
+pub(crate) struct Connection {
     stream: TcpStream,
     stall_timeout: Duration,
-    /// Until when the other side must take something; kept for the next stall.
+    /// When the present stall has lasted too long. One timer serves all stalls.
     deadline: Pin<Box<Sleep>>,
     is_stalled: bool,
 }
 
 impl Connection {
-    /// What is small goes out at once, and the kernel notices a machine that is gone
-    /// without a word: one that is asked, and one that does not acknowledge.
-    pub fn new(stream: TcpStream, stall_timeout: Duration) -> io::Result<Connection> {
+    /// Turns off Nagle's algorithm. Keepalive probes find a silent machine that has
+    /// vanished, and the user timeout one that no longer acknowledges data.
+    pub(crate) fn new(stream: TcpStream, stall_timeout: Duration) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_keepidle(&stream, WEB_KEEPALIVE)?;
@@ -36,7 +36,8 @@ impl Connection {
         Ok(Connection { stream, stall_timeout, deadline, is_stalled: false })
     }
 
-    fn watch<T>(
+    /// Passes on the outcome of a write, or fails if writes have waited too long.
+    fn limit_stall<T>(
         &mut self,
         written: Poll<io::Result<T>>,
         context: &mut Context<'_>,
@@ -49,7 +50,7 @@ impl Connection {
             self.is_stalled = true;
             self.deadline.as_mut().reset(Instant::now() + self.stall_timeout);
         }
-        // Also asks to be woken then.
+        // Polling the timer also registers this task for its end.
         match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -74,7 +75,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(written, context)
+        self.limit_stall(written, context)
     }
 
     fn poll_write_vectored(
@@ -83,7 +84,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(written, context)
+        self.limit_stall(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,18 +4,18 @@ use serde_json::json;
 
 use crate::client::{CallError, Code};
 
-/// A request that is answered with an error: an HTTP status, and for programs the code
-/// of the Connect protocol.
+/// An error answer: the HTTP status, and a JSON object with the Connect protocol's code and a
+/// message.
 #[derive(Debug)]
-pub struct Error {
+pub(crate) struct Error {
     status: StatusCode,
     code: Code,
     message: String,
 }
 
 impl Error {
-    /// What HTTP itself has a status for.
-    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Error {
+    /// An error of HTTP itself, with a status that does not follow from the code.
+    pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Error {
         Error { status, code, message: message.into() }
     }
 }
@@ -34,7 +34,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// The HTTP status of a call's error, as the Connect protocol has it.
+/// Returns the HTTP status that the Connect protocol assigns to a code.
 fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
@@ -53,12 +53,12 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
-/// 499 is in no standard but in wide use, by the Connect protocol, too.
+/// 499 is not a registered status, but the Connect protocol and many servers use it.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The Connect protocol's name: gRPC's in small letters, but for one.
+/// Returns the Connect protocol's name of a code: gRPC's in lower case, with one exception.
 fn name(code: Code) -> String {
     match code {
         Code::Cancelled => "canceled".to_owned(),

@@ -1,16 +1,15 @@
-//! The edge between browsers and `todod`: the page's files, calls as JSON, and the
-//! changes as server-sent events. It keeps nothing: to `todod` it is a client like any
-//! other.
+//! `todo-web`: the page's files, calls as JSON, and changes as server-sent events. It keeps no
+//! state: to `todod` it is a client like any other.
 
+mod access_guard;
+mod app_state;
 mod connect;
 mod connection;
-mod edge;
 mod error;
 mod events;
-mod guard;
 mod page;
 mod server;
 
-pub use edge::Limits;
-pub use guard::HostName;
+pub use access_guard::HostName;
+pub use app_state::Limits;
 pub use server::{Config, StartError, Web};

@@ -1,53 +1,50 @@
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// A file of the page, as it was when this was built.
-struct File {
-    /// Where it is served, such as `/views/list.js`.
-    path: &'static str,
-    content_type: &'static str,
-    /// Another one whenever the content is another, with its quotes.
-    etag: &'static str,
-    bytes: &'static [u8],
-}
+use crate::os::hex;
 
-include!(concat!(env!("OUT_DIR"), "/page.rs"));
+/// The page's files as they were at build time. Hidden files are an editor's, not the page's.
+#[derive(RustEmbed)]
+#[folder = "src/web/page"]
+#[exclude = ".*"]
+#[exclude = "**/.*"]
+struct Files;
 
-/// Answers what is neither a call nor the events: a file of the page, or nothing.
-pub async fn file(request: Request) -> Response {
+/// Answers everything that is neither a call nor the events: with a file of the page, or 404.
+pub(crate) async fn file(request: Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
-        let why = "Only GET and HEAD make sense here; calls go to /todo.TodoService/METHOD\n";
+        let why = "use GET or HEAD here; calls are POST /todo.TodoService/METHOD\n";
         return (StatusCode::METHOD_NOT_ALLOWED, allow, why).into_response();
     }
     let path = match request.uri().path() {
-        "/" => "/index.html",
-        path => path,
+        "/" => "index.html",
+        path => path.strip_prefix('/').unwrap_or(path),
     };
-    match FILES.iter().find(|file| file.path == path) {
+    match Files::get(path) {
         Some(file) => answer(file, request.headers()),
-        None => {
-            let why = "There is no such page here; the task list is at /\n";
-            (StatusCode::NOT_FOUND, why).into_response()
-        }
+        None => (StatusCode::NOT_FOUND, "not found: the task list is at /\n").into_response(),
     }
 }
 
-fn answer(file: &File, asked: &HeaderMap) -> Response {
-    let kept = [
-        (header::ETAG, HeaderValue::from_static(file.etag)),
-        // Ask each time: after an update all files are of the same version.
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    if is_known(file.etag, asked) {
+fn answer(file: EmbeddedFile, asked: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..8]));
+    let is_known = is_known(&etag, asked);
+    // The browser asks each time, so that after an update all files are of one version.
+    let kept = [(header::ETAG, &*etag), (header::CACHE_CONTROL, "no-cache")];
+    if is_known {
         return (StatusCode::NOT_MODIFIED, kept).into_response();
     }
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type))];
-    (kept, content_type, file.bytes).into_response()
+    // With `nosniff` a browser does not guess: neither the type nor the encoding.
+    let media_type = file.metadata.mimetype();
+    let charset = if media_type.starts_with("text/") { "; charset=utf-8" } else { "" };
+    let content_type = [(header::CONTENT_TYPE, format!("{media_type}{charset}"))];
+    (kept, content_type, file.data).into_response()
 }
 
-/// Whether the browser has this version already (RFC 9110, If-None-Match).
+/// Returns whether the browser has this version (RFC 9110, If-None-Match).
 fn is_known(etag: &str, asked: &HeaderMap) -> bool {
     let lists = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
     let mut known = lists.flat_map(|list| list.split(',')).map(str::trim);
@@ -59,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_browser_may_know() {
+    fn if_none_match_lists_versions_that_the_browser_has() {
         for (lists, known) in [
             (&[][..], false),
             (&["\"a\""], true),
@@ -80,11 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn every_file_has_a_path_and_a_version_of_its_own() {
-        assert!(FILES.iter().any(|file| file.path == "/index.html"));
-        for (n, file) in FILES.iter().enumerate() {
-            assert!(file.path.starts_with('/') && file.etag.len() == 18, "{}", file.path);
-            assert!(FILES[..n].iter().all(|other| other.path != file.path), "{}", file.path);
+    fn files_have_a_known_type_and_hidden_ones_are_left_out() {
+        assert!(Files::get("index.html").is_some());
+        for name in Files::iter() {
+            assert!(!name.split('/').any(|part| part.starts_with('.')), "{name}");
+            let file = Files::get(&name).unwrap();
+            assert_ne!(file.metadata.mimetype(), "application/octet-stream", "{name}");
         }
     }
 }

@@ -13,24 +13,23 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::access_guard::{self, AccessGuard, HostName, LocalAddress};
+use super::app_state::{AppState, Limits};
 use super::connection::Connection;
-use super::edge::{Edge, Limits};
 use super::error::Error;
-use super::guard::{self, Guard, HostName, LocalAddress};
 use super::{connect, events, page};
 use crate::client::{CallError, Code};
 use crate::limits::{
-    OPEN_FILES_RESERVED, SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX,
-    WEB_HEADERS_MAX,
+    SHUTDOWN_END, SHUTDOWN_GRACE, WEB_ACCEPT_RETRY, WEB_HEADER_BYTES_MAX, WEB_HEADERS_MAX,
 };
-use crate::rpc::methods;
+use crate::os::raise_open_files;
+use crate::wire::methods;
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]
@@ -38,16 +37,17 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `todod` is: `HOST:PORT` or `unix:PATH`.
     pub server: String,
-    /// Host names that are allowed beside loopback's and the address itself.
+    /// Host names that browsers may use, in addition to loopback names and the address at
+    /// which they reached the server.
     pub allowed_hosts: Vec<HostName>,
     pub limits: Limits,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    // Not named `source`: whoever prints the chain of causes would print it twice.
+    // Not named `source`, which a printed chain of causes would repeat.
     #[error(
-        "cannot listen on {address}: {reason}; if something listens there stop it, or give another --listen"
+        "cannot listen on {address}: {reason}; stop the program that listens there, or give another --listen"
     )]
     Bind { address: SocketAddr, reason: io::Error },
     #[error("cannot start the threads: {0}")]
@@ -56,7 +56,7 @@ pub enum StartError {
     Client(#[from] CallError),
 }
 
-/// A running edge, on threads of its own.
+/// A running server, on threads of its own.
 pub struct Web {
     runtime: Runtime,
     address: SocketAddr,
@@ -65,7 +65,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Listens. Whether `todod` is there shows later, and may change.
+    /// Listens and serves. `todod` need not be reachable yet.
     pub fn start(config: Config) -> Result<Web, StartError> {
         let refused = |reason| StartError::Bind { address: config.listen, reason };
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
@@ -73,23 +73,24 @@ impl Web {
         let address = listener.local_addr().map_err(refused)?;
         let (stop, stopping) = watch::channel(false);
         let mut limits = config.limits;
-        limits.connections_max = limits.connections_max.min(connections_possible());
-        let edge = Arc::new(Edge::new(&config.server, limits, stopping.clone())?);
-        let router = router(edge.clone(), Guard { allowed: config.allowed_hosts });
+        limits.connections_max = limits.connections_max.min(raise_open_files());
+        let app = Arc::new(AppState::new(&config.server, limits, stopping.clone())?);
+        let router = router(app.clone(), AccessGuard { allowed: config.allowed_hosts });
         let runtime = Runtime::new().map_err(StartError::Runtime)?;
         let listener = {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(refused)?
         };
-        let serving = runtime.spawn(serve(listener, router, edge.limits.clone(), stopping));
+        let serving = runtime.spawn(serve(listener, router, app.limits.clone(), stopping));
         Ok(Web { runtime, address, stop, serving })
     }
 
+    /// The address that the server listens on, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it in order: nothing new, streams end, calls have a while.
+    /// Shuts down cleanly: accepts nothing new, ends streams, and gives calls some time.
     pub fn shutdown(self) {
         let _ = self.stop.send(true);
         let _ = self.runtime.block_on(self.serving);
@@ -97,34 +98,23 @@ impl Web {
     }
 }
 
-/// As many as the open files allow, of which as many as possible are asked for.
-fn connections_possible() -> usize {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        log::warn!("the limit of open files cannot be raised: {e}");
-    }
-    let files = getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    files.saturating_sub(OPEN_FILES_RESERVED)
-}
-
-fn router(edge: Arc<Edge>, guard: Guard) -> Router {
+fn router(app: Arc<AppState>, guard: AccessGuard) -> Router {
     Router::new()
         .route(&format!("/{}/{{method}}", methods::SERVICE), post(connect::call))
         .route(events::PATH, get(events::events))
         .method_not_allowed_fallback(wrong_method)
         .fallback(page::file)
-        .layer(from_fn_with_state(Arc::new(guard), guard::check))
-        .with_state(edge)
+        .layer(from_fn_with_state(Arc::new(guard), access_guard::check))
+        .with_state(app)
 }
 
 async fn wrong_method() -> Error {
-    let why = "The events are for GET, and the methods of the service for POST";
+    let why = "use GET for the events, and POST for the methods of the service";
     Error::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, why)
 }
 
-/// Accepts until it is told to stop, then waits for what is under way, but not for long.
+/// Accepts connections until the server stops, then waits for requests under way, up to the
+/// shutdown grace.
 async fn serve(
     listener: tokio::net::TcpListener,
     router: Router,
@@ -141,13 +131,14 @@ async fn serve(
         match accepted {
             Ok((stream, _)) => match free.clone().try_acquire_owned() {
                 Ok(permit) => {
-                    let one = connection(stream, router.clone(), &limits, open.watcher(), permit);
+                    let one =
+                        serve_connection(stream, router.clone(), &limits, open.watcher(), permit);
                     tokio::spawn(one);
                 }
                 Err(_) => turn_away(stream),
             },
             Err(e) => {
-                // No more files, or a connection that is gone before it came.
+                // Out of open files, or the client has closed the connection already.
                 log::warn!("cannot accept a connection: {e}");
                 sleep(WEB_ACCEPT_RETRY).await;
             }
@@ -157,16 +148,16 @@ async fn serve(
     let _ = timeout(SHUTDOWN_GRACE, open.shutdown()).await;
 }
 
-/// Says why, if that takes no waiting.
+/// Answers 503, if the socket takes it without waiting.
 fn turn_away(stream: TcpStream) {
-    let said = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
+    let answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\
           X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n\
-          Too many connections at once: try again later\n";
-    let _ = stream.into_std().and_then(|mut stream| stream.write(said));
+          too many connections: try again later\n";
+    let _ = stream.into_std().and_then(|mut stream| stream.write(answer));
 }
 
-/// One connection, to its end.
-fn connection(
+/// Serves one connection to its end.
+fn serve_connection(
     stream: TcpStream,
     router: Router,
     limits: &Limits,
@@ -190,7 +181,7 @@ fn connection(
             .max_headers(WEB_HEADERS_MAX)
             .max_buf_size(WEB_HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
-        // Whatever ends it is the browser's affair, which knows.
+        // The browser has caused the error, or sees it as well.
         let _: Result<(), hyper::Error> = watcher.watch(connection).await;
         drop(permit);
     }

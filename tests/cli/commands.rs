@@ -4,14 +4,14 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{PROGRAM, seen, server, story, todo};
+use crate::{PROGRAM, seen, server, session, todo};
 
 #[test]
 fn every_command() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "list",
@@ -74,24 +74,59 @@ fn every_command() {
 }
 
 #[test]
-fn show_tells_all_in_local_time() {
+fn purge_removes_a_deleted_task() {
+    let (_server, address) = server();
+    session(
+        &address,
+        &["add a", "add b", "purge 1", "rm 1", "purge 1 7", "list --all", "history 1", "purge 1"],
+        &expect![[r#"
+            $ todo add a
+            1 a
+            $ todo add b
+            2 b
+            $ todo purge 1
+            ! todo: 1: task 1 is not deleted: delete it before you purge it
+            exit 4
+            $ todo rm 1
+            deleted 1 a
+            $ todo purge 1 7
+            purged 1
+            ! todo: 7: Task not found
+            exit 3
+            $ todo list --all
+                ID  STATE      TITLE
+                 2  open       b
+            $ todo history 1
+               REV  TIME                        ACTION         ID  TITLE
+                 1  -                           ADDED           1
+                 3  -                           DELETED         1
+                 4  -                           PURGED          1
+            $ todo purge 1
+            ! todo: 1: Task not found
+            exit 3
+        "#]],
+    );
+}
+
+#[test]
+fn show_prints_local_times() {
     let (_server, address) = server();
     todo(&address, &["add", "Buy milk"]).status().unwrap();
     todo(&address, &["done", "1"]).status().unwrap();
-    // Two hours east of Greenwich, for a C library and for jiff.
+    // UTC+2, in the notation of POSIX.
     let output = todo(&address, &["show", "1"]).env("TZ", "<+02>-2").output().unwrap();
-    let told = seen(&output);
-    let lines: Vec<_> = told.lines().collect();
+    let printed = seen(&output);
+    let lines: Vec<_> = printed.lines().collect();
     let start = ["id         1", "title      Buy milk", "state      completed", "revision   2"];
     assert_eq!(lines[..4], start);
     for (line, name) in lines[4..].iter().zip(["created  ", "updated  ", "completed"]) {
-        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{told}");
+        assert!(line.starts_with(&format!("{name}  2")) && line.ends_with(" +02:00"), "{printed}");
     }
     assert_eq!(lines.len(), 7);
 }
 
 #[test]
-fn the_server_comes_from_the_environment_too() {
+fn the_environment_names_the_server() {
     let (_server, address) = server();
     let mut command = Command::new(PROGRAM);
     command.args(["add", "x"]).env("TODO_SERVER", &address);
@@ -111,11 +146,11 @@ fn help_version_and_completions_go_to_stdout() {
 }
 
 #[test]
-fn the_seeds_server_does_what_it_can() {
-    let seed = SeedServer::start();
-    let watch = Watching::start(&seed.address, &[]);
-    story(
-        &seed.address,
+fn commands_with_the_examples_server() {
+    let example = ExampleServer::start();
+    let watch = Watching::start(&example.address, &[]);
+    session(
+        &example.address,
         &[
             "list",
             "add Buy milk",
@@ -145,7 +180,7 @@ fn the_seeds_server_does_what_it_can() {
             ! todo: 7: Task not found
             exit 3
             $ todo done 2 --json
-            {"id": 2, "title": "\u001b]0;gotcha\u0007\u202e", "completed": true, "revision": "0", "deleted": false}
+            {"id":2,"title":"\u001b]0;gotcha\u0007\u202e","completed":true,"revision":"0","deleted":false}
             $ todo list
                 ID  STATE      TITLE
                  1  completed  Buy milk
@@ -157,22 +192,22 @@ fn the_seeds_server_does_what_it_can() {
                  1  completed  Buy milk
                  2  completed  \u{1b}]0;gotcha\u{7}\u{202e}
             $ todo list --deleted
-            ! todo: the server at SERVER keeps no deleted tasks: it needs todod
+            ! todo: the server at SERVER keeps no deleted tasks: use todod
             exit 1
             $ todo show 1
-            ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+            ! todo: 1: the server at SERVER does not have GetTask: use todod
             exit 1
             $ todo reopen 1
-            ! todo: 1: the server at SERVER does not offer ReopenTask: it needs todod
+            ! todo: 1: the server at SERVER does not have ReopenTask: use todod
             exit 1
             $ todo edit 1 x
-            ! todo: 1: the server at SERVER does not offer UpdateTask: it needs todod
+            ! todo: 1: the server at SERVER does not have UpdateTask: use todod
             exit 1
             $ todo rm 1
-            ! todo: 1: the server at SERVER does not offer DeleteTask: it needs todod
+            ! todo: 1: the server at SERVER does not have DeleteTask: use todod
             exit 1
             $ todo restore 1
-            ! todo: 1: the server at SERVER does not offer RestoreTask: it needs todod
+            ! todo: 1: the server at SERVER does not have RestoreTask: use todod
             exit 1
             $ todo add deny
             ! todo: SERVER answered AddTask with PERMISSION_DENIED

@@ -1,11 +1,11 @@
-//! `todod` as a program, which can be killed.
+//! `todod` as a process that can be killed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A `todod` on a socket in its data directory, where nobody else can come to listen
-/// while it is away.
+/// A `todod` on a socket in its data directory. No other process can take that address
+/// while it restarts.
 pub struct Daemon {
     child: Child,
     pub address: String,
@@ -16,8 +16,8 @@ impl Daemon {
         Daemon::start_at(dir, "todo.sock", &[])
     }
 
-    /// On a socket of this name: on another one, the list can be changed where those who
-    /// wait for the server do not see it.
+    /// Starts on a socket of this name. On another socket, the list can be changed while the
+    /// clients of the first one wait.
     pub fn start_at(dir: &Path, socket: &str, args: &[&str]) -> Daemon {
         let address = format!("unix:{}", dir.join(socket).display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_todod"))
@@ -35,7 +35,7 @@ impl Daemon {
         Daemon { child, address }
     }
 
-    /// As the power supply does it.
+    /// Kills it as a power failure does.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

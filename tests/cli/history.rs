@@ -1,15 +1,15 @@
-//! `todo history` and `todo list --at`: what was.
+//! `todo history` and `todo list --at`: the past.
 
 use expect_test::expect;
 use serde_json::Value;
 use todo::client::Edit;
 
-use crate::{client, server, story, todo};
+use crate::{client, server, session, todo};
 
 #[test]
-fn the_list_as_it_was() {
+fn the_list_at_a_past_revision() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add a",
@@ -59,7 +59,7 @@ fn the_list_as_it_was() {
                  1  deleted    a
                  2  open       B
             $ todo list --at 6
-            ! todo: revision 6 is yet to come, the list is at 5: start from the list as it is
+            ! todo: revision 6 is in the future: the list is at revision 5; start from the list as it is
             exit 4
             $ todo list
                 ID  STATE      TITLE
@@ -72,14 +72,14 @@ fn the_list_as_it_was() {
 }
 
 #[test]
-fn what_happened() {
+fn past_changes() {
     let (_server, address) = server();
     let client = client(&address);
     client.add("a").unwrap();
     client.add("b").unwrap();
     client.edit(1, Edit::Retitle("A".to_owned())).unwrap();
     client.edit(1, Edit::Complete).unwrap();
-    let mut told = String::new();
+    let mut printed = String::new();
     for line in [
         "history",
         "history 1",
@@ -92,7 +92,7 @@ fn what_happened() {
     ] {
         let args: Vec<&str> = line.split(' ').collect();
         let output = todo(&address, &args).output().unwrap();
-        told += &format!("$ {line}\n{}", timeless(&crate::seen(&output)));
+        printed += &format!("$ {line}\n{}", timeless(&crate::seen(&output)));
     }
     expect![[r#"
         $ history
@@ -122,19 +122,19 @@ fn what_happened() {
         ! todo: 7: Task not found
         exit 3
         $ history --from 9
-        ! todo: revision 9 is yet to come, the list is at 4: start from the list as it is
-        ! todo: without --from, history starts with the oldest change that is kept
+        ! todo: revision 9 is in the future: the list is at revision 4; start from the list as it is
+        ! todo: leave --from out to start with the oldest change that is kept
         exit 4
     "#]]
-    .assert_eq(&told);
+    .assert_eq(&printed);
     let output = todo(&address, &["history", "1", "--to", "1", "--json"]).output().unwrap();
     let change: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&change["action"], &change["task"]["title"]), (&"ADDED".into(), &"a".into()));
     assert_eq!(change["revision"], "1");
 }
 
-/// In a row of the history, the digits of its time count as 0.
-fn timeless(told: &str) -> String {
+/// Replaces the digits of the times by 0.
+fn timeless(printed: &str) -> String {
     let line = |line: &str| match line.split_at_checked(34) {
         Some((start, rest)) if start.ends_with(" +00:00") => {
             let (revision, time) = start.split_at(8);
@@ -143,7 +143,7 @@ fn timeless(told: &str) -> String {
         }
         _ => format!("{line}\n"),
     };
-    told.lines().map(line).collect()
+    printed.lines().map(line).collect()
 }
 
 #[test]

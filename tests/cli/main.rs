@@ -1,23 +1,25 @@
-//! `todo` as a command for the shell, and with commands piped in.
+//! `todo` as a command of the shell, and with piped commands.
 
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod controlled_server;
 mod daemon;
+#[path = "../example_server/mod.rs"]
+mod example_server;
 mod failures;
 mod history;
+mod restarts;
 mod resume;
-#[path = "../seed_server/mod.rs"]
-mod seed_server;
 mod state_file;
 mod streams;
-mod told_server;
 mod wait;
 mod wait_away;
 mod watch;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use expect_test::Expect;
@@ -26,7 +28,7 @@ use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 
-/// How long a test waits for what must come. Not a measure of speed.
+/// How long a test waits for what must come. It is not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_todo");
@@ -36,7 +38,15 @@ fn server() -> (Server, String) {
 }
 
 fn server_with(list_id: &str) -> (Server, String) {
-    let limits = Limits { tasks_max: 8, ..Limits::default() };
+    server_of(list_id, 8)
+}
+
+fn server_with_tasks_max(tasks_max: u32) -> (Server, String) {
+    server_of("test-list", tasks_max)
+}
+
+fn server_of(list_id: &str, tasks_max: u32) -> (Server, String) {
+    let limits = Limits { tasks_max, ..Limits::default() };
     let store = Box::new(MemoryStore::new(list_id));
     let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = server.addresses()[0].to_string();
@@ -47,8 +57,8 @@ fn client(address: &str) -> Client {
     Client::new(address, DEADLINE).unwrap()
 }
 
-/// `todo` with nothing of the caller's environment that it looks at. The timeout is no
-/// measure of speed. That of `wait` is how long it waits: its calls keep their 5 s.
+/// `todo` without the variables of the environment that it reads. The timeout is not a
+/// measure of speed. For `wait` it limits the wait; the calls keep their 5 s.
 fn todo(address: &str, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--server", address, "--timeout", "60s"]).args(args);
@@ -59,11 +69,15 @@ fn todo(address: &str, args: &[&str]) -> Command {
 
 fn with_input(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
+    let mut stdin = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        // Another thread writes: a pipe holds little, so the output must be read, too.
+        scope.spawn(move || stdin.write_all(input).unwrap());
+        child.wait_with_output().unwrap()
+    })
 }
 
-/// Data, messages and exit code, as somebody at a shell sees them.
+/// Returns data, messages and exit code as text.
 fn seen(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let messages = text(&output.stderr);
@@ -76,17 +90,17 @@ fn seen(output: &Output) -> String {
     format!("{}{messages}{code}", text(&output.stdout))
 }
 
-/// Runs each line as a command, split at white space.
-fn story(address: &str, lines: &[&str], expected: &Expect) {
-    let mut told = String::new();
+/// Runs each line as a command, split at white space, and compares what all print.
+fn session(address: &str, lines: &[&str], expected: &Expect) {
+    let mut printed = String::new();
     for line in lines {
         let args: Vec<&str> = line.split_whitespace().collect();
         let output = todo(address, &args).output().unwrap();
-        told += &format!(
+        printed += &format!(
             "$ todo {}\n{}",
             line.escape_debug(),
             seen(&output).replace(address, "SERVER")
         );
     }
-    expected.assert_eq(&told);
+    expected.assert_eq(&printed);
 }

@@ -1,4 +1,4 @@
-//! `todo watch` from a revision on, up to a revision, and across a server's end.
+//! `todo watch` from a revision, up to a revision, and across restarts of the server.
 
 use std::thread;
 
@@ -6,29 +6,29 @@ use expect_test::expect;
 use todo::client::Code;
 
 use crate::daemon::Daemon;
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{client, server, story, todo};
+use crate::{client, server, session, todo};
 
-/// The first word of a line of `todo watch`.
+/// Returns the first word of a line of `todo watch`.
 pub fn revision(line: &str) -> i64 {
     line.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Adds tasks until the list is at a revision, whatever becomes of the server meanwhile.
+/// Adds tasks until the list is at a revision, also while the server restarts.
 pub fn add_up_to(revision: i64, address: &str) {
     let client = client(address);
     loop {
         match client.add("task") {
             Ok(task) if task.revision >= revision => return,
             Ok(_) => {}
-            Err(gone) => assert_eq!(gone.code, Code::Unavailable, "{gone}"),
+            Err(lost) => assert_eq!(lost.code, Code::Unavailable, "{lost}"),
         }
     }
 }
 
 #[test]
-fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
+fn restarts_lose_and_repeat_no_line() {
     const ROUNDS: i64 = 4;
     const CHANGES: i64 = 50;
     let dir = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
         }
     }
     writer.join().unwrap();
-    // Once at least: it may still have been away at the second kill.
+    // At least once: the watch may miss a short restart.
     let lost = watch.message();
     assert!(lost.starts_with("todo: cannot reach unix:"), "{lost}");
     assert!(lost.ends_with("; trying again"), "{lost}");
@@ -53,7 +53,7 @@ fn a_server_that_is_killed_and_started_again_loses_and_repeats_no_line() {
 }
 
 #[test]
-fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
+fn a_new_list_ends_a_watch_except_with_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
@@ -65,14 +65,17 @@ fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
     for watch in [&strict, &lenient] {
         assert!(watch.message().ends_with("; trying again"));
     }
-    for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+    for file in ["todo.db", "todo.db-wal", "todo.db-shm", "todo.head"] {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let _daemon = Daemon::start(dir.path());
-    let told = strict.end();
-    assert!(told.starts_with("! todo: the watch ended: after_revision is of list "), "{told}");
-    let advice = "\n! todo: use --snapshot for that\nexit 4\n";
-    assert!(told.ends_with(advice), "{told}");
+    let printed = strict.end();
+    assert!(
+        printed.starts_with("! todo: the watch ended: after_revision belongs to list "),
+        "{printed}"
+    );
+    let advice = "\n! todo: use --snapshot to start from the list as it is\nexit 4\n";
+    assert!(printed.ends_with(advice), "{printed}");
     assert_eq!(lenient.line(), "- RESET");
     let synced = lenient.line();
     assert!(synced.ends_with(" SYNCED"), "{synced}");
@@ -83,7 +86,7 @@ fn a_server_without_its_list_ends_the_watch_or_with_snapshot_starts_again() {
 #[test]
 fn from_one_revision_to_another() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add Buy milk",
@@ -93,7 +96,7 @@ fn from_one_revision_to_another() {
             "watch --from 0 --until-revision 3",
             "watch --from 1 --until-revision 4 --all",
             "watch --from 2 --count 1",
-            // Nothing matches, and it ends all the same.
+            // No change matches before the end.
             "watch --from 0 --until-revision 3 --deleted",
             "watch --from 0 --until-revision 4 --deleted",
             "watch --until-revision 4",
@@ -137,8 +140,8 @@ fn from_one_revision_to_another() {
             - SNAPSHOT 2 Sweep
             4 SYNCED
             $ todo watch --from 5
-            ! todo: revision 5 is yet to come, the list is at 4: start from the list as it is
-            ! todo: use --snapshot for that
+            ! todo: revision 5 is in the future: the list is at revision 4; start from the list as it is
+            ! todo: use --snapshot to start from the list as it is
             exit 4
             $ todo watch --from 5 --snapshot --until-revision 4
             - RESET
@@ -149,7 +152,7 @@ fn from_one_revision_to_another() {
 }
 
 #[test]
-fn up_to_a_revision_that_is_yet_to_come_and_does_not_match() {
+fn a_watch_ends_at_a_future_revision_that_does_not_match() {
     let (_server, address) = server();
     let watch = Watching::start(&address, &["--deleted", "--until-revision", "2"]);
     todo(&address, &["add", "a"]).status().unwrap();
@@ -158,28 +161,28 @@ fn up_to_a_revision_that_is_yet_to_come_and_does_not_match() {
 }
 
 #[test]
-fn the_seeds_server_keeps_no_history() {
-    let seed = SeedServer::start();
+fn the_examples_server_keeps_no_history() {
+    let example = ExampleServer::start();
     let dir = tempfile::tempdir().unwrap();
     let state = format!("watch --state {}", dir.path().join("state").display());
     let lines =
         ["watch --from 0", "watch --snapshot", "watch --until-revision 1", &state, "list --at 1"];
     for line in lines {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let told = crate::seen(&todo(&seed.address, &args).output().unwrap());
-        let why = format!("the server at {} keeps no history: it needs todod", seed.address);
-        assert_eq!(told, format!("! todo: {why}\nexit 1\n"), "{line}");
+        let printed = crate::seen(&todo(&example.address, &args).output().unwrap());
+        let why = format!("the server at {} keeps no history: use todod", example.address);
+        assert_eq!(printed, format!("! todo: {why}\nexit 1\n"), "{line}");
     }
     assert!(!dir.path().join("state").exists());
-    story(
-        &seed.address,
+    session(
+        &example.address,
         &["wait 1", "history"],
         &expect![[r#"
         $ todo wait 1
-        ! todo: 1: the server at SERVER does not offer GetTask: it needs todod
+        ! todo: 1: the server at SERVER does not have GetTask: use todod
         exit 1
         $ todo history
-        ! todo: the server at SERVER does not offer ListChanges: it needs todod
+        ! todo: the server at SERVER does not have ListChanges: use todod
         exit 1
     "#]],
     );

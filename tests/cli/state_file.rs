@@ -1,4 +1,4 @@
-//! `todo watch --state`: a script that goes on where it was.
+//! `todo watch --state`: each run resumes where the last one ended.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,16 +19,16 @@ fn watch(address: &str, state: &Path, args: &str) -> String {
 }
 
 #[test]
-fn each_run_goes_on_where_the_last_one_was() {
+fn each_run_resumes_where_the_last_one_ended() {
     let (_server, address) = server();
     let client = client(&address);
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     client.add("before").unwrap();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     let mut run = |args: &str| {
         let output = watch(&address, &state, args);
-        told.push(format!("$ {args}\n{output}{}", fs::read_to_string(&state).unwrap()));
+        printed.push(format!("$ {args}\n{output}{}", fs::read_to_string(&state).unwrap()));
     };
     run("--until-revision 0");
     client.add("a").unwrap();
@@ -38,7 +38,7 @@ fn each_run_goes_on_where_the_last_one_was() {
     run("--until-revision 3");
     client.edit(3, todo::client::Edit::Delete).unwrap();
     client.add("c").unwrap();
-    // It is there already, so --from does not count.
+    // The file exists, so --from has no effect.
     run("--completed --from 0 --until-revision 4");
     run("--snapshot --until-revision 5");
     expect![[r#"
@@ -58,12 +58,12 @@ fn each_run_goes_on_where_the_last_one_was() {
         5 ADDED 4 c
         todo-watch 1 5 test-list
     "#]]
-    .assert_eq(&told.concat());
+    .assert_eq(&printed.concat());
     assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
-fn a_first_run_makes_the_file_at_once_and_starts_where_it_is_told_to() {
+fn a_first_run_makes_the_file_immediately() {
     let (_server, address) = server();
     let client = client(&address);
     let dir = tempfile::tempdir().unwrap();
@@ -74,17 +74,17 @@ fn a_first_run_makes_the_file_at_once_and_starts_where_it_is_told_to() {
     assert_eq!(watching.kill(), [""; 0]);
     client.add("b").unwrap();
     assert_eq!(watch(&address, &path, "--count 1"), "2 ADDED 2 b\n");
-    let told = watch(&address, &state("from"), "--from 0 --until-revision 1");
-    assert_eq!(told, "1 ADDED 1 a\n");
-    let told = watch(&address, &state("snapshot"), "--snapshot --until-revision 1");
-    assert_eq!(told, "- RESET\n- SNAPSHOT 1 a\n- SNAPSHOT 2 b\n2 SYNCED\n");
+    let printed = watch(&address, &state("from"), "--from 0 --until-revision 1");
+    assert_eq!(printed, "1 ADDED 1 a\n");
+    let printed = watch(&address, &state("snapshot"), "--snapshot --until-revision 1");
+    assert_eq!(printed, "- RESET\n- SNAPSHOT 1 a\n- SNAPSHOT 2 b\n2 SYNCED\n");
     client.add("c").unwrap();
     assert_eq!(watch(&address, &state("from"), "--until-revision 3"), "2 ADDED 2 b\n3 ADDED 3 c\n");
     assert_eq!(watch(&address, &state("snapshot"), "--until-revision 3"), "3 ADDED 3 c\n");
 }
 
 #[test]
-fn whatever_is_killed_no_line_is_lost() {
+fn kills_of_server_and_watch_lose_no_line() {
     const CHANGES: i64 = 300;
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
@@ -94,7 +94,7 @@ fn whatever_is_killed_no_line_is_lost() {
     let mut watching = Watching::start(&address, &args);
     let writing = address.clone();
     let writer = thread::spawn(move || add_up_to(CHANGES, &writing));
-    // The last line of the runs before, and where this run began.
+    // The last revision that was printed, and the first one of this run.
     let (mut last, mut first) = (0, 1);
     while last < CHANGES {
         let next = revision(&watching.line());
@@ -123,18 +123,21 @@ fn saved(state: &Path) -> i64 {
 }
 
 #[test]
-fn without_a_server_no_file_is_made() {
+fn an_unreachable_server_makes_no_file() {
     let (server, address) = server();
     server.shutdown().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let told = watch(&address, &state, "");
-    assert!(told.starts_with("! todo: cannot reach ") && told.ends_with("\nexit 6\n"), "{told}");
+    let printed = watch(&address, &state, "");
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
     assert!(!state.exists());
 }
 
 #[test]
-fn a_state_that_does_not_fit_says_what_to_do() {
+fn an_unusable_file_says_what_to_do() {
     let (_server, address) = server();
     let (_other, elsewhere) = crate::server_with("other-list");
     client(&address).add("a").unwrap();
@@ -143,32 +146,32 @@ fn a_state_that_does_not_fit_says_what_to_do() {
     let state = dir.path().join("state");
     assert_eq!(watch(&address, &state, "--until-revision 1"), "");
     let before = fs::read_to_string(&state).unwrap();
-    let mut told = vec![watch(&elsewhere, &state, "")];
+    let mut printed = vec![watch(&elsewhere, &state, "")];
     assert_eq!(fs::read_to_string(&state).unwrap(), before);
-    told.push(watch(&elsewhere, &state, "--snapshot --until-revision 1"));
+    printed.push(watch(&elsewhere, &state, "--snapshot --until-revision 1"));
     assert_eq!(fs::read_to_string(&state).unwrap(), "todo-watch 1 1 other-list\n");
     let holding = Watching::start(&elsewhere, &["--state", state.to_str().unwrap()]);
-    told.push(watch(&elsewhere, &state, ""));
+    printed.push(watch(&elsewhere, &state, ""));
     drop(holding);
     fs::write(&state, "mangled").unwrap();
-    told.push(watch(&elsewhere, &state, ""));
+    printed.push(watch(&elsewhere, &state, ""));
     assert_eq!(fs::read_to_string(&state).unwrap(), "mangled");
-    told.push(
+    printed.push(
         watch(&elsewhere, &dir.path().join("none").join("state"), "")
             .replace(&*dir.path().to_string_lossy(), "DIR"),
     );
     expect![[r#"
-        ! todo: after_revision is of list test-list, this is other-list: start from the list as it is
-        ! todo: use --snapshot for that, or remove STATE to start from now
+        ! todo: after_revision belongs to list test-list, this is list other-list: start from the list as it is
+        ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET
         - SNAPSHOT 1 b
         1 SYNCED
-        ! todo: STATE: another process uses it: end that one, or use another file
+        ! todo: STATE: another process uses this file: end that process, or use another file
         exit 1
-        ! todo: STATE: this is no state file of `todo watch`: repair it, or remove it to start from now
+        ! todo: STATE: not a state file of `todo watch`: repair it, or remove it to start from now
         exit 1
         ! todo: STATE: No such file or directory (os error 2)
         exit 1
-    "#]].assert_eq(&told.concat());
+    "#]].assert_eq(&printed.concat());
 }

@@ -1,15 +1,16 @@
-//! What goes in at stdin and comes out at stdout: lines, JSON, closed pipes.
+//! Standard input and output: lines, JSON, closed pipes.
 
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use expect_test::expect;
 use serde_json::Value;
 
 use crate::watch::Watching;
-use crate::{seen, server, todo, with_input};
+use crate::{seen, server, server_with_tasks_max, todo, with_input};
 
 #[test]
-fn json_is_one_object_a_line() {
+fn json_is_one_object_per_line() {
     let (_server, address) = server();
     let json = |args: &[&str]| -> Vec<Value> {
         let output = todo(&address, args).arg("--json").output().unwrap();
@@ -25,7 +26,7 @@ fn json_is_one_object_a_line() {
     json(&["add", "Sweep"]);
     let done = json(&["done", "1", "2"]);
     assert!(done.iter().all(|task| task["completed"] == true), "{done:?}");
-    assert!(done[0]["completed_at"].is_string(), "{done:?}");
+    assert!(done[0]["completedAt"].is_string(), "{done:?}");
     assert_eq!(json(&["show", "1"]), done[..1]);
     assert_eq!(json(&["list"]), done);
 }
@@ -39,8 +40,8 @@ fn add_reads_titles_from_stdin() {
         1 Buy milk
         2 Don't "forget"
         3 last
-        ! todo: line 5: a title cannot hold the control or direction character U+001B (at character 5): remove it
-        ! todo: line 6: it is not UTF-8
+        ! todo: line 5: a title cannot contain the control or direction character U+001B (at character 5): remove it
+        ! todo: line 6: not UTF-8: convert the text, for example with iconv
         exit 4
     "#]]
     .assert_eq(&seen(&output));
@@ -53,16 +54,73 @@ fn add_reads_titles_from_stdin() {
 fn add_stops_at_the_line_that_finds_no_server() {
     let (server, address) = server();
     server.shutdown().unwrap();
-    let output = with_input(todo(&address, &["add", "-"]), b"\n\xff\nx\ny\n");
-    let told = seen(&output);
-    let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines[0], "! todo: line 2: it is not UTF-8");
-    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{told}");
-    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{told}");
+    let output = with_input(todo(&address, &["add", "-", "--timeout=300ms"]), b"\n\xff\nx\ny\n");
+    let printed = seen(&output);
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines[0], "! todo: line 2: not UTF-8: convert the text, for example with iconv");
+    assert!(lines[1].starts_with("! todo: line 3: cannot reach "), "{printed}");
+    assert_eq!(lines[2..], ["! todo: stopped before line 4", "exit 4"], "{printed}");
 }
 
 #[test]
-fn commands_piped_in() {
+fn a_byte_order_mark_is_not_part_of_the_text() {
+    let (_server, address) = server();
+    let output = with_input(todo(&address, &["add", "-"]), b"\xef\xbb\xbfBuy milk\nSweep\n");
+    assert_eq!(seen(&output), "1 Buy milk\n2 Sweep\n");
+    let output = with_input(todo(&address, &[]), b"\xef\xbb\xbfdone 1\nadd x\n");
+    assert_eq!(seen(&output), "completed 1 Buy milk\n3 x\n");
+}
+
+/// Many lines, of which some are rejected: the others are added in order, and each message
+/// comes after the output of the lines before it.
+#[test]
+fn many_lines_keep_their_order() {
+    let (_server, address) = server_with_tasks_max(5_000);
+    let mut input = String::new();
+    let mut expected = String::new();
+    let mut id = 0;
+    for line in 1..=2_000 {
+        match line % 100 {
+            0 => input += "bad \x1b title\n",
+            7 => input += "\n",
+            _ => {
+                id += 1;
+                input += &format!("task {line}\n");
+                expected += &format!("{id} task {line}\n");
+            }
+        }
+    }
+    let output = with_input(todo(&address, &["add", "-"]), input.as_bytes());
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let lines = messages.lines().map(|message| message.split(": ").nth(1).unwrap());
+    let expected: Vec<_> = (1..=20).map(|n| format!("line {}", 100 * n)).collect();
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
+/// A program that writes one line after another sees each answer before it writes the next.
+#[test]
+fn a_line_is_added_before_the_next_one_is_written() {
+    let (_server, address) = server();
+    let mut child = todo(&address, &["add", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for (number, input) in ["a\nb\n", "c\n", "d\nhalf a ", "line\n"].into_iter().enumerate() {
+        stdin.write_all(input.as_bytes()).unwrap();
+        let added = ["1 a\n2 b\n", "3 c\n", "4 d\n", "5 half a line\n"][number];
+        for expected in added.lines() {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            assert_eq!(line.trim_end(), expected);
+        }
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn piped_commands() {
     let (_server, address) = server();
     let input = "\
 add Don't  \"forget\"
@@ -80,8 +138,8 @@ quit
 add never
 ";
     let output = with_input(todo(&address, &[]), input.as_bytes());
-    let told = seen(&output);
-    let (json, rest): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with('{'));
+    let printed = seen(&output);
+    let (json, rest): (Vec<_>, Vec<_>) = printed.lines().partition(|line| line.starts_with('{'));
     expect![[r#"
         1 Don't  "forget"
         2 -q two
@@ -96,7 +154,7 @@ add never
         ! Usage: COMMAND [ARGUMENTS], as help lists them
         !
         ! For more information, try '--help'.
-        ! todo: `add -` reads titles from a pipe: use it in the shell, todo add -
+        ! todo: `add -` reads titles from a pipe: run `todo add -` in a shell
         ! error: unrecognized subcommand '1'
         !
         ! Usage: COMMAND [ARGUMENTS], as help lists them

@@ -6,9 +6,9 @@ use todo::client::Edit;
 
 use crate::daemon::Daemon;
 use crate::watch::Watching;
-use crate::{client, seen, server, story, todo};
+use crate::{client, seen, server, session, todo};
 
-/// A `todo wait` that has looked and waits.
+/// Starts a `todo wait` that has read its task.
 pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
     let waiting = Watching::spawn(todo(address, &["wait"]).args(args.split_whitespace()));
     let id = args.split(' ').next().unwrap();
@@ -17,9 +17,9 @@ pub fn waiting(address: &str, args: &str, title: &str) -> Watching {
 }
 
 #[test]
-fn what_is_so_already_is_not_waited_for() {
+fn a_condition_that_holds_ends_the_wait_immediately() {
     let (_server, address) = server();
-    story(
+    session(
         &address,
         &[
             "add a",
@@ -61,14 +61,14 @@ fn what_is_so_already_is_not_waited_for() {
             $ todo wait 2 --deleted
             2 b
             $ todo wait 2
-            ! todo: 2: it is deleted, so it will not be completed
+            ! todo: 2: the task is deleted, so it will not be completed
             exit 4
         "#]],
     );
 }
 
 #[test]
-fn it_waits_no_longer_than_it_is_told() {
+fn the_time_limit_ends_the_wait() {
     let (_server, address) = server();
     for title in ["a", "b"] {
         client(&address).add(title).unwrap();
@@ -82,15 +82,15 @@ fn it_waits_no_longer_than_it_is_told() {
         ("2 --revision 9", "at revision 9"),
     ] {
         let args = format!("wait {args} --timeout 300ms");
-        let told = seen(&todo(&address, &args.split(' ').collect::<Vec<_>>()).output().unwrap());
+        let printed = seen(&todo(&address, &args.split(' ').collect::<Vec<_>>()).output().unwrap());
         let id = &args[5..6];
         let end = format!("! todo: {id}: not {what} in time: see --timeout\nexit 6\n");
-        assert!(told.ends_with(&end), "{args}: {told}");
+        assert!(printed.ends_with(&end), "{args}: {printed}");
     }
 }
 
 #[test]
-fn it_ends_when_it_happens() {
+fn the_wait_ends_when_the_condition_holds() {
     let (_server, address) = server();
     let client = client(&address);
     for title in ["a", "b", "c"] {
@@ -112,7 +112,7 @@ fn it_ends_when_it_happens() {
     client.edit(1, Edit::Delete).unwrap();
     assert_eq!(deleted.end(), "1 new\n");
     client.edit(2, Edit::Delete).unwrap();
-    let why = "! todo: 2: it is deleted, so it will not be completed\nexit 4\n";
+    let why = "! todo: 2: the task is deleted, so it will not be completed\nexit 4\n";
     assert_eq!(never.end(), why);
     let interrupted = waiting(&address, "3", "c");
     interrupted.interrupt();
@@ -133,6 +133,9 @@ fn it_outlives_its_server() {
     client(&address).edit(1, Edit::Complete).unwrap();
     assert_eq!(wait.end(), "1 a\n! todo: connected again\n");
     daemon.kill();
-    let told = seen(&todo(&address, &["wait", "1"]).output().unwrap());
-    assert!(told.starts_with("! todo: cannot reach ") && told.ends_with("\nexit 6\n"), "{told}");
+    let printed = seen(&todo(&address, &["wait", "1"]).output().unwrap());
+    assert!(
+        printed.starts_with("! todo: cannot reach ") && printed.ends_with("\nexit 6\n"),
+        "{printed}"
+    );
 }

@@ -1,5 +1,5 @@
-//! `todo wait` while its server is away, or says nothing: what it asks, and what it
-//! makes of what it finds afterwards.
+//! `todo wait` while its server is unreachable or silent: which calls it makes, and what it
+//! does afterwards.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,23 +7,22 @@ use std::time::Instant;
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
 use todo::limits::RECONNECT_BACKOFF_MAX;
-use todo::rpc::methods::LIST_CHANGES;
-use todo::rpc::proto::{ListChangesRequest, Task};
+use todo::wire::methods::LIST_CHANGES;
+use todo::wire::proto::{ListChangesRequest, Task};
 
+use crate::controlled_server::{ControlledServer, task};
 use crate::daemon::Daemon;
-use crate::told_server::{ToldServer, task};
 use crate::wait::waiting;
 use crate::watch::Watching;
 use crate::{DEADLINE, client, todo};
 
-/// It looks when its watch is registered. After that neither time, nor what becomes of
-/// other tasks, nor a stream that goes on where it ended makes it look again: only
-/// history that is gone does.
+/// `wait` reads the task when its watch is registered. Time, changes of other tasks and a
+/// resumed stream do not make it read again; compacted history does.
 #[test]
-fn it_looks_once_for_each_registration_and_polls_nothing() {
-    // Looks that failed are repeated after this.
+fn wait_reads_once_per_registration_and_does_not_poll() {
+    // A failed read is repeated within this time.
     let long = 2 * RECONNECT_BACKOFF_MAX;
-    let server = ToldServer::start();
+    let server = ControlledServer::start();
     let wait = Watching::spawn(&mut todo(&server.address, &["wait", "1"]));
     assert_eq!(server.call(), "GetTasks");
     let mut stream = server.watch();
@@ -33,7 +32,7 @@ fn it_looks_once_for_each_registration_and_polls_nothing() {
     assert_eq!(wait.message(), "waiting for 1 a");
     (5..=200).for_each(|revision| stream.send("ADDED", revision, Some(task(2, "other"))));
     stream.send("PROGRESS", 200, None);
-    server.is_asked_nothing_for(long);
+    server.has_no_call_for(long);
 
     stream.fail(RpcStatusCode::UNAVAILABLE);
     assert!(wait.message().ends_with("; trying again"));
@@ -49,30 +48,30 @@ fn it_looks_once_for_each_registration_and_polls_nothing() {
     stream.send("SYNCED", 4, None);
     assert_eq!(server.call(), "GetTask");
     assert_eq!(wait.message(), "waiting for 1 a");
-    server.is_asked_nothing_for(long);
+    server.has_no_call_for(long);
     let completed = Task { completed: true, revision: 5, ..task(1, "a") };
     stream.send("COMPLETED", 5, Some(completed));
     assert_eq!(wait.end(), "1 a\n");
 }
 
 #[test]
-fn a_task_that_was_deleted_meanwhile_will_not_be_completed() {
+fn a_task_deleted_while_offline_will_not_be_completed() {
     let dir = tempfile::tempdir().unwrap();
     let wait = left_waiting(dir.path(), &[], &["a"]).remove(0);
     let elsewhere = Daemon::start_at(dir.path(), "elsewhere.sock", &[]);
     client(&elsewhere.address).edit(1, Edit::Delete).unwrap();
     elsewhere.kill();
     let _daemon = Daemon::start(dir.path());
-    let why = "! todo: 1: it is deleted, so it will not be completed\nexit 4\n";
+    let why = "! todo: 1: the task is deleted, so it will not be completed\nexit 4\n";
     assert_eq!(wait.end(), format!("! todo: connected again\n{why}"));
 }
 
 #[test]
-fn another_list_is_looked_at_again() {
+fn a_task_of_another_list_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let waits = left_waiting(dir.path(), &[], &["a", "b"]);
     let [known, unknown] = waits.try_into().unwrap_or_else(|_| panic!("two"));
-    for file in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+    for file in ["todo.db", "todo.db-wal", "todo.db-shm", "todo.head"] {
         let _ = std::fs::remove_file(dir.path().join(file));
     }
     let elsewhere = Daemon::start_at(dir.path(), "elsewhere.sock", &[]);
@@ -87,7 +86,7 @@ fn another_list_is_looked_at_again() {
 }
 
 #[test]
-fn history_that_is_gone_is_made_up_for_by_a_look() {
+fn compacted_history_is_replaced_by_a_read() {
     const SHORT: [&str; 4] = ["--history-revisions", "1", "--history-revisions-max", "1"];
     let dir = tempfile::tempdir().unwrap();
     let waits = left_waiting(dir.path(), &SHORT, &["a", "b"]);
@@ -104,7 +103,7 @@ fn history_that_is_gone_is_made_up_for_by_a_look() {
     assert_eq!(open.end(), "2 b\n");
 }
 
-/// Waits for each of these tasks, on a server that is killed then.
+/// Starts a wait for each of these tasks, then kills the server.
 fn left_waiting(dir: &Path, args: &[&str], titles: &[&str]) -> Vec<Watching> {
     let daemon = Daemon::start_at(dir, "todo.sock", args);
     for title in titles {
@@ -119,13 +118,13 @@ fn left_waiting(dir: &Path, args: &[&str], titles: &[&str]) -> Vec<Watching> {
     waits
 }
 
-/// Makes changes of another task until the history up to a revision is gone.
+/// Changes another task until the history up to a revision is compacted.
 fn forget_all_up_to(revision: i64, client: &Client) {
     let oldest = ListChangesRequest { page_size: 1, ..Default::default() };
     let id = client.add("another task").unwrap().id;
     let deadline = Instant::now() + DEADLINE;
     while client.call(&LIST_CHANGES, &oldest).unwrap().compacted_revision < revision {
-        assert!(Instant::now() < deadline, "history is kept");
+        assert!(Instant::now() < deadline, "history is not compacted");
         client.edit(id, Edit::Complete).unwrap();
         client.edit(id, Edit::Reopen).unwrap();
     }

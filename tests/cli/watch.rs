@@ -7,11 +7,11 @@ use std::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use serde_json::Value;
 
-use crate::seed_server::SeedServer;
+use crate::example_server::ExampleServer;
 use crate::{DEADLINE, seen, server, todo};
 
-/// A `todo watch` that is registered, or a `todo wait` that waits. What it says is read
-/// on other threads, so that a test that waits for it has a deadline.
+/// A running `todo watch` or `todo wait`. Other threads read its output, so that a test that
+/// waits for a line has a deadline.
 pub struct Watching {
     child: Child,
     lines: Receiver<String>,
@@ -25,7 +25,7 @@ impl Watching {
         watching
     }
 
-    /// The reader of its lines went away.
+    /// A watch whose output is a closed pipe.
     pub fn start_unread(address: &str) -> Watching {
         let mut child = todo(address, &["watch"]).spawn().unwrap();
         drop(child.stdout.take());
@@ -56,13 +56,13 @@ impl Watching {
         interrupt(&self.child);
     }
 
-    /// Ends it as nothing can withstand. What it printed before and nobody read yet.
+    /// Kills it. Returns what it printed and the test has not read yet.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         std::iter::from_fn(|| next(&self.lines)).collect()
     }
 
-    /// What it still said, and how it ended.
+    /// Waits for its end. Returns the rest of its output and its exit code.
     pub fn end(mut self) -> String {
         let rest = |said: &Receiver<String>| {
             let lines = std::iter::from_fn(|| next(said));
@@ -93,12 +93,12 @@ fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// `None` at the end.
+/// Waits for the next line; `None` at the end.
 fn next(lines: &Receiver<String>) -> Option<String> {
     match lines.recv_timeout(DEADLINE) {
         Ok(line) => Some(line),
         Err(RecvTimeoutError::Disconnected) => None,
-        Err(RecvTimeoutError::Timeout) => panic!("it says nothing in {DEADLINE:?}"),
+        Err(RecvTimeoutError::Timeout) => panic!("no line within {DEADLINE:?}"),
     }
 }
 
@@ -124,13 +124,13 @@ fn watch_prints_changes_as_they_come() {
 #[test]
 fn ctrl_c_is_exit_code_130() {
     let (_server, address) = server();
-    let seed = SeedServer::start();
+    let example = ExampleServer::start();
     let watch = Watching::start(&address, &[]);
     watch.interrupt();
     assert_eq!(watch.end(), "exit 130\n");
-    // A call that waits, too.
-    let mut waits = todo(&seed.address, &["add", "silence"]).spawn().unwrap();
-    seed.silences.recv_timeout(DEADLINE).unwrap();
+    // During a call, too.
+    let mut waits = todo(&example.address, &["add", "silence"]).spawn().unwrap();
+    example.silences.recv_timeout(DEADLINE).unwrap();
     interrupt(&waits);
     assert_eq!(waits.wait().unwrap().code(), Some(130));
 }

@@ -1,25 +1,25 @@
-// Ten thousand tasks.
+// A list of ten thousand tasks.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { add, completed, connection, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 const COUNT = 10_000;
-const FIRST_PAINT_MS_MAX = 1_000; // the promise; measured are about 400 ms
-// On a machine that is busy with other things an empty list takes long, too (about 200 ms
-// on a quiet one): then so many times as long as that is allowed.
+const FIRST_PAINT_MS_MAX = 1_000; // the promise; about 400 ms is typical
+// On a busy machine even an empty list takes longer than its usual 200 ms. The limit is then
+// this multiple of it.
 const EMPTY_PAINTS_MAX = 5;
 const titles = Array.from({ length: COUNT }, (_, n) => `Task number ${n + 1}`);
 
-let tasks; // what every test gets a copy of
+let tasks; // a fixture whose data the tests copy
 const ends = [];
 after(() => Promise.all(ends.map((end) => end())));
 before(async () => {
-  tasks = await World.start({ after: (end) => ends.push(end) }, { titles });
+  tasks = await Fixture.start({ after: (end) => ends.push(end) }, { titles });
   await tasks.killServer();
 });
 
-// Notes when the first rows were painted, and how long each drawing took.
+// Records when the first rows were painted, and the duration of each draw.
 function measure() {
   window.drawings = [];
   const request = window.requestAnimationFrame.bind(window);
@@ -29,7 +29,7 @@ function measure() {
     window.drawings.push(performance.now() - start);
   });
   const look = () => {
-    if (document.querySelector('.todo-list li') || document.querySelector('.empty')?.textContent.startsWith('Nothing')) {
+    if (document.querySelector('.todo-list li') || document.querySelector('.empty')?.textContent.startsWith('No tasks')) {
       request(() => { window.firstPaint = performance.now(); }); // the frame after the one with the rows
     } else {
       request(look);
@@ -42,7 +42,7 @@ function median(numbers) {
   return [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 }
 
-// In a new browser profile: nothing is cached, no worker runs.
+// Opens the page in a new browser profile: nothing is cached, and no worker runs.
 async function firstPaint(t, url) {
   const context = await person(t);
   await context.addInitScript(measure);
@@ -52,12 +52,12 @@ async function firstPaint(t, url) {
 }
 
 test('the first paint takes less than a second, and only the rows near the window exist', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const none = await World.start(t);
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const none = await Fixture.start(t);
   const [paints, empty] = [[], []];
   for (let n = 0; n < 3; n += 1) {
     empty.push((await firstPaint(t, none.url)).ms);
-    const { page, ms } = await firstPaint(t, world.url);
+    const { page, ms } = await firstPaint(t, fixture.url);
     paints.push(ms);
     await text(page, '.todo-count', '10,000 tasks left');
     const rows = await page.locator('.todo-list li').count();
@@ -70,9 +70,9 @@ test('the first paint takes less than a second, and only the rows near the windo
   assert.ok(Math.min(...paints) < limit, `${paints} ms; an empty list: ${empty} ms`);
 });
 
-test('every row is where it belongs, however one gets there', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const page = await open(t, world.url);
+test('scrolling and jumping draw consecutive rows, and the focused row stays', async (t) => {
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const page = await open(t, fixture.url);
   await page.waitForSelector('.todo-list li');
   const inWindow = () => {
     const top = document.querySelector('.toolbar').getBoundingClientRect().bottom;
@@ -103,7 +103,7 @@ test('every row is where it belongs, however one gets there', async (t) => {
   assert.equal((await consecutive()).at(-1), COUNT);
   await page.evaluate(() => scrollTo(0, 0));
   await until(page, () => document.querySelector('.todo-list li').ariaPosInSet, '1');
-  await focusIs(page, `Task number ${COUNT}: toggle`); // it stays, although it is out of sight
+  await focusIs(page, `Task number ${COUNT}: toggle`); // the row stays, although it is outside the window
   await page.keyboard.press('End');
   for (let n = 0; n < 30; n += 1) await page.keyboard.press('k');
   await focusIs(page, `Task number ${COUNT - 30}: toggle`);
@@ -112,7 +112,7 @@ test('every row is where it belongs, however one gets there', async (t) => {
   await focusIs(page, 'Task number 1: toggle');
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await until(page, () => document.querySelectorAll('.todo-list li')[1]?.ariaPosInSet > 4_000, true);
-  await focusIs(page, 'Task number 1: toggle'); // it stays, although it is out of sight
+  await focusIs(page, 'Task number 1: toggle'); // the row stays, although it is outside the window
   await add(page, 'the newest');
   await until(page, () => {
     const box = [...document.querySelectorAll('.todo-list li')].at(-1).getBoundingClientRect();
@@ -121,36 +121,36 @@ test('every row is where it belongs, however one gets there', async (t) => {
   assert.equal(await page.locator('.todo-list li label').last().textContent(), 'the newest');
 });
 
-test('what is read stays in its place while others change what is above it', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
-  const page = await open(t, world.url);
+test('the rows in the window do not move when others change rows above them', async (t) => {
+  const fixture = await Fixture.start(t, { copyOf: tasks });
+  const page = await open(t, fixture.url);
   await page.waitForSelector('.todo-list li');
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await until(page, () => document.querySelectorAll('.todo-list li')[1]?.ariaPosInSet > 4_000, true);
   const title = await page.locator('.todo-list li label').nth(25).textContent();
   const top = () => row(page, title).evaluate((li) => Math.round(li.getBoundingClientRect().top));
   const before = await top();
-  await world.todo('rm', '1', '2', '3');
-  await world.todo('edit', '4', 'long '.repeat(200));
+  await fixture.todo('rm', '1', '2', '3');
+  await fixture.todo('edit', '4', 'long '.repeat(200));
   await text(page, '.todo-count', '9,997 tasks left');
   await until(page, () => document.querySelector('.announcer').textContent !== '', true);
   assert.ok(Math.abs(await top() - before) <= 1);
 });
 
-test('changes are drawn and letters appear without delay', async (t) => {
-  const world = await World.start(t, { copyOf: tasks });
+test('changes, search and own edits are drawn', async (t) => {
+  const fixture = await Fixture.start(t, { copyOf: tasks });
   const context = await person(t);
   await context.addInitScript(measure);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await page.waitForSelector('.todo-list li');
   const drawn = async (what, act) => {
     await page.evaluate(() => { window.drawings.length = 0; });
     await act();
     const drawings = (await page.evaluate(() => window.drawings)).filter((ms) => ms > 0.3);
-    t.diagnostic(`${what}: ${median(drawings).toFixed(1)} ms a drawing (median of ${drawings.length}), ${Math.max(...drawings).toFixed(1)} ms the longest`);
+    t.diagnostic(`${what}: ${median(drawings).toFixed(1)} ms per draw (median of ${drawings.length}), ${Math.max(...drawings).toFixed(1)} ms the longest`);
   };
   await drawn('a change by others', async () => {
-    for (let id = 1; id <= 10; id += 1) await world.todo('done', String(id));
+    for (let id = 1; id <= 10; id += 1) await fixture.todo('done', String(id));
     await completed(page, titles.slice(0, 10));
   });
   await drawn('search, a letter', async () => {
@@ -164,9 +164,9 @@ test('changes are drawn and letters appear without delay', async (t) => {
   });
 });
 
-test('hundreds are completed, cleared and brought back at once', async (t) => {
-  const world = await World.start(t, { titles: titles.slice(0, 300) });
-  const page = await open(t, world.url);
+test('hundreds of tasks are completed, cleared and restored by one action each', async (t) => {
+  const fixture = await Fixture.start(t, { titles: titles.slice(0, 300) });
+  const page = await open(t, fixture.url);
   await text(page, '.todo-count', '300 tasks left');
   await page.click('.toggle-all');
   await text(page, '.todo-count', '0 tasks left');
@@ -180,9 +180,9 @@ test('hundreds are completed, cleared and brought back at once', async (t) => {
   await connection(page, 'live');
 });
 
-test('on paper all tasks are there', async (t) => {
-  const world = await World.start(t, { titles: titles.slice(0, 1_000) });
-  const page = await open(t, world.url);
+test('a printed page has all tasks and no controls', async (t) => {
+  const fixture = await Fixture.start(t, { titles: titles.slice(0, 1_000) });
+  const page = await open(t, fixture.url);
   await text(page, '.todo-count', '1,000 tasks left');
   const printed = page.evaluate(() => new Promise((done) => {
     addEventListener('beforeprint', () => done(document.querySelectorAll('.todo-list li').length));

@@ -1,12 +1,12 @@
-// The page without a mouse.
+// The page by keyboard alone.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { completed, focusIs, open, openTab, person, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { completed, focusIs, open, openTab, person, row, settled, shows, text, until } from './harness/browser.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
-test('a whole session by keyboard alone', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('every action has a shortcut', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const { keyboard } = page;
   const press = async (...keys) => {
     for (const key of keys) await keyboard.press(key);
@@ -22,7 +22,7 @@ test('a whole session by keyboard alone', async (t) => {
   await focusIs(page, 'Read a book: toggle');
   await press('ArrowDown');
   await focusIs(page, 'Call mum: toggle');
-  await press('ArrowDown'); // the last one
+  await press('ArrowDown'); // the last row stays focused
   await focusIs(page, 'Call mum: toggle');
   await press('Home');
   await focusIs(page, 'Buy milk: toggle');
@@ -70,7 +70,7 @@ test('a whole session by keyboard alone', async (t) => {
   await shows(page, ['Buy oat milk']);
   await press('2');
   await shows(page, ['Read a book', 'Call mum']);
-  await focusIs(page, 'Read a book: toggle'); // the first one, since the task that had it is not shown
+  await focusIs(page, 'Read a book: toggle'); // the first row, because the focused task is not shown
   await press('d');
   await shows(page, ['Call mum']);
   await press('4');
@@ -79,7 +79,7 @@ test('a whole session by keyboard alone', async (t) => {
   await press('r');
   await shows(page, []);
   await focusIs(page, 'new-todo');
-  await press('Escape', 'Tab', 'Tab', 'Enter'); // past the search to the filter that is first
+  await press('Escape', 'Tab', 'Tab', 'Enter'); // past the search to the first filter
   await shows(page, ['Buy oat milk', 'Read a book', 'Call mum']);
   await press('1');
   await shows(page, ['Buy oat milk', 'Read a book', 'Call mum']);
@@ -88,10 +88,10 @@ test('a whole session by keyboard alone', async (t) => {
   await settled(page);
 });
 
-test('what has no shortcut is reached with Tab, in the order it is read', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  await world.todo('done', '1');
-  const page = await open(t, world.url);
+test('Tab reaches every control, in reading order', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  await fixture.todo('done', '1');
+  const page = await open(t, fixture.url);
   await completed(page, ['Buy milk']);
   await page.focus('.new-todo');
   for (const name of [
@@ -111,12 +111,139 @@ test('what has no shortcut is reached with Tab, in the order it is read', async 
   await focusIs(page, 'act');
   await page.keyboard.press('Enter');
   await shows(page, ['Buy milk']);
-  await focusIs(page, 'a'); // where it was before the message
+  await focusIs(page, 'a'); // the focus returns to where it was
 });
 
-test('no shortcut fires while one types', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
+// Presses the key and holds it until it has repeated a few times.
+async function hold(page, key) {
+  for (let n = 0; n < 4; n += 1) await page.keyboard.down(key); // from the second on, a repeat
+  await page.keyboard.up(key);
+}
+
+test('a held key makes one change, and movement repeats', async (t) => {
+  const titles = ['one', 'two', 'three', 'four', 'five', 'six'];
+  const fixture = await Fixture.start(t, { titles });
+  const page = await open(t, fixture.url);
+  await shows(page, titles);
+  await page.keyboard.press('Escape');
+  await focusIs(page, 'one: toggle');
+  await hold(page, 'd');
+  await shows(page, titles.slice(1));
+  await focusIs(page, 'two: toggle');
+  await hold(page, 'Delete');
+  await shows(page, titles.slice(2));
+  await hold(page, 'u');
+  await shows(page, titles.slice(1));
+  await page.keyboard.down('Control');
+  await hold(page, 'z');
+  await page.keyboard.up('Control');
+  await shows(page, titles);
+  await focusIs(page, 'three: toggle');
+  for (const key of ['x', 'Space']) {
+    await page.keyboard.press('Home');
+    await hold(page, key);
+    await completed(page, key === 'x' ? ['one'] : []);
+  }
+  await hold(page, 'j');
+  await focusIs(page, 'five: toggle');
+  await hold(page, 'ArrowUp');
+  await focusIs(page, 'one: toggle');
+});
+
+test('a held key does not act on the control that its first press has focused', async (t) => {
+  const titles = ['one', 'two', 'three'];
+  const fixture = await Fixture.start(t, { titles });
+  const page = await open(t, fixture.url);
+  await shows(page, titles);
+  await page.keyboard.press('Escape');
+  for (const [key, field] of [['n', 'new-todo'], ['/', 'search'], ['s', 'search']]) {
+    await hold(page, key);
+    await focusIs(page, field);
+    assert.equal(await page.inputValue(`.${field}`), '', key);
+    await page.keyboard.press('Escape');
+    await focusIs(page, 'one: toggle');
+  }
+  for (const key of ['e', 'F2', 'Enter']) {
+    await hold(page, key);
+    await focusIs(page, 'one: edit');
+    assert.equal(await page.inputValue('.edit'), 'one', key);
+    await hold(page, 'Enter');
+    await focusIs(page, 'one: toggle');
+  }
+  await row(page, 'two').locator('.history-open').focus();
+  await hold(page, 'Enter');
+  await page.waitForSelector('dialog.history[open]');
+  await page.keyboard.press('Escape');
+  await row(page, 'one').locator('.destroy').focus();
+  await hold(page, 'Enter');
+  await shows(page, ['two', 'three']);
+  await page.focus('.toast .act');
+  await hold(page, 'Enter');
+  await shows(page, titles);
+  for (const title of ['two', 'three']) {
+    await row(page, title).locator('.toggle').focus();
+    await page.keyboard.press('d');
+  }
+  await page.keyboard.press('4');
+  await shows(page, ['two', 'three']);
+  await page.keyboard.press('Escape');
+  await row(page, 'two').locator('.restore').focus();
+  await hold(page, 'Enter');
+  await shows(page, ['three']);
+  await page.focus('.new-todo');
+  await page.keyboard.type('x');
+  await hold(page, 'y');
+  assert.equal(await page.inputValue('.new-todo'), 'xyyyy'); // text repeats
+});
+
+for (const [order, keydown] of [
+  ['the order of the standard, keydown before compositionend', { isComposing: true }],
+  ['the order of Safari, keydown after compositionend', { keyCode: 229 }],
+]) {
+  test(`Enter and Escape of an input method do nothing else: ${order}`, async (t) => {
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const page = await open(t, fixture.url);
+    await shows(page, ['Buy milk']);
+    const compose = (field, key) => page.evaluate(([selector, pressed, init]) => {
+      const target = document.querySelector(selector);
+      const fire = (type, more) => target.dispatchEvent(new type(more.name, { bubbles: true, cancelable: true, ...more }));
+      fire(CompositionEvent, { name: 'compositionstart' });
+      target.value = 'にほn';
+      fire(InputEvent, { name: 'input', isComposing: true });
+      if (init.keyCode) fire(CompositionEvent, { name: 'compositionend' });
+      fire(KeyboardEvent, { name: 'keydown', key: pressed, code: pressed, ...init });
+      if (init.isComposing) fire(CompositionEvent, { name: 'compositionend' });
+    }, [field, key, keydown]);
+    for (const key of ['Enter', 'Escape']) {
+      await page.focus('.new-todo');
+      await compose('.new-todo', key);
+      await focusIs(page, 'new-todo');
+      assert.equal(await page.inputValue('.new-todo'), 'にほn');
+      await page.fill('.new-todo', '');
+
+      await page.focus('.search');
+      await compose('.search', key);
+      await focusIs(page, 'search');
+      assert.equal(await page.inputValue('.search'), 'にほn');
+      await page.fill('.search', '');
+      await shows(page, ['Buy milk']);
+
+      await row(page, 'Buy milk').locator('label').dblclick();
+      await compose('.edit', key);
+      await focusIs(page, 'Buy milk: edit');
+      assert.equal(await page.inputValue('.edit'), 'にほn');
+      await page.keyboard.press('Escape');
+      await focusIs(page, 'Buy milk: toggle');
+    }
+    await page.fill('.new-todo', '日本');
+    await page.press('.new-todo', 'Enter'); // a plain Enter still adds
+    await shows(page, ['Buy milk', '日本']);
+  });
+}
+
+test('shortcuts are off while the user types in a field', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
   const all = 'njkxedrhus1234?/';
   await page.focus('.new-todo');
   await page.keyboard.type(all);
@@ -135,9 +262,9 @@ test('no shortcut fires while one types', async (t) => {
   assert.equal(new URL(page.url()).hash, '');
 });
 
-test('shortcuts of a task do nothing while something else has the focus', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url);
+test('task shortcuts do nothing while a link or a dialog has the focus', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
   await focusIs(page, 'Buy milk: toggle');
   await page.focus('.filters .selected');
@@ -151,9 +278,9 @@ test('shortcuts of a task do nothing while something else has the focus', async 
   await focusIs(page, 'selected');
 });
 
-test('the help shows every shortcut of the table', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('the help lists every shortcut', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   await page.click('.help-open');
   const missing = async () => {
     const { SHORTCUTS } = await import('/keys.js');
@@ -168,15 +295,15 @@ test('the help shows every shortcut of the table', async (t) => {
   await focusIs(page, 'help-open');
 });
 
-test('single keys can be switched off, which is remembered; the others stay', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
+test('single-key shortcuts can be switched off for good, and the others stay on', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
   const context = await person(t);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await page.click('.help-open');
   await page.click('.single-keys');
   await page.waitForSelector('kbd.off');
   await page.keyboard.press('Escape');
-  const again = await openTab(t, context, world.url);
+  const again = await openTab(t, context, fixture.url);
   for (const tab of [page, again]) {
     await tab.focus('.new-todo');
     await tab.keyboard.press('Escape');
@@ -193,9 +320,9 @@ test('single keys can be switched off, which is remembered; the others stay', as
   await shows(again, ['Buy milk', 'Read a book']);
 });
 
-test('on a Russian keyboard the same keys do the same', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk', 'Read a book'] });
-  const page = await open(t, world.url);
+test('on a Russian keyboard the shortcuts are at the same positions', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk', 'Read a book'] });
+  const page = await open(t, fixture.url);
   await page.keyboard.press('Escape');
   await focusIs(page, 'Buy milk: toggle');
   const press = (key, code) => page.evaluate(([k, c]) => {
@@ -210,9 +337,9 @@ test('on a Russian keyboard the same keys do the same', async (t) => {
   await text(page, '.toast p', 'Deleted “\u2068Read a book\u2069”');
 });
 
-test('Escape leaves the field for a new task, also where there is no task to go to', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('Escape leaves the field for a new task even if there is no task', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   await page.focus('.new-todo');
   await page.keyboard.press('Escape');
   await page.keyboard.press('?');

@@ -1,16 +1,16 @@
-// English and Russian.
+// The languages of the page: English and Russian.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connection, open, openTab, person, row, shows, text, until } from './harness/browser.mjs';
-import { root, World } from './harness/world.mjs';
+import { root, Fixture } from './harness/fixture.mjs';
 
 const files = join(root, 'src/web/page');
 
-test('both languages say the same things, in all their plural forms', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('both languages have the same messages, with all plural forms and values', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const load = async () => ({ ...(await import('/lang/en.js')), ...(await import('/lang/ru.js')) });
   const { en, ru } = await page.evaluate(load);
   assert.deepEqual(Object.keys(ru).sort(), Object.keys(en).sort());
@@ -24,23 +24,54 @@ test('both languages say the same things, in all their plural forms', async (t) 
   for (const key of Object.keys(en)) assert.deepEqual(values(ru[key]), values(en[key]), key);
 });
 
-test('the browser\'s language is the page\'s', async (t) => {
-  const world = await World.start(t);
+test('the page uses the language of the browser, or English', async (t) => {
+  const fixture = await Fixture.start(t);
   for (const [locale, lang, empty] of [
-    ['ru-RU', 'ru', 'Дел пока нет. Запишите первую задачу выше.'],
-    ['en-US', 'en', 'Nothing to do yet. Write down the first task above.'],
-    ['fi-FI', 'en', 'Nothing to do yet. Write down the first task above.'],
+    ['ru-RU', 'ru', 'Задач нет. Добавьте задачу в поле выше.'],
+    ['en-US', 'en', 'No tasks. Add one above.'],
+    ['fi-FI', 'en', 'No tasks. Add one above.'],
   ]) {
-    const page = await open(t, world.url, { locale });
+    const page = await open(t, fixture.url, { locale });
     await text(page, '.empty', empty);
     assert.equal(await page.getAttribute('html', 'lang'), lang);
   }
 });
 
-test('the switch changes everything that is said, and is remembered', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
+for (const [languages, stored, lang] of [
+  [['en-US@posix'], undefined, 'en'],
+  [['en-US@posix', 'ru-RU@posix'], undefined, 'en'],
+  [['ru_RU.UTF-8', 'en-US'], undefined, 'ru'],
+  [['C', '', 'x', 'RU-ru'], undefined, 'ru'],
+  [[], undefined, 'en'],
+  [undefined, undefined, 'en'],
+  [['ru-RU@posix'], 'en', 'en'],
+  [['ru'], 'constructor', 'ru'],
+  [['en'], '__proto__', 'en'],
+  [['en'], 'xx', 'en'],
+]) {
+  test(`the page works with the browser languages ${JSON.stringify(languages)} and the setting ${stored}`, async (t) => {
+    const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+    const context = await person(t);
+    await context.addInitScript(([reported, setting]) => {
+      Object.defineProperty(Navigator.prototype, 'languages', { get: () => reported });
+      if (setting) localStorage.setItem('todo.language', setting);
+    }, [languages, stored]);
+    const page = await openTab(t, context, fixture.url);
+    assert.equal(await page.getAttribute('html', 'lang'), lang);
+    await text(page, '.connection-state', { en: 'Live', ru: 'На связи' }[lang]);
+    await row(page, 'Buy milk').locator('.history-open').click();
+    await page.waitForSelector('dialog.history[open] .history-changes time:not(:empty)');
+    await fixture.killServer();
+    await connection(page, 'offline');
+    const says = { en: /^Offline since \d\d:\d\d$/, ru: /^Нет связи с \d\d:\d\d$/ }[lang];
+    assert.match(await page.textContent('.connection-state'), says);
+  });
+}
+
+test('the language switch changes every text, and is remembered', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await text(page, '.todo-count', '1 task left');
   await page.click('.languages [lang=ru]');
   await text(page, '.todo-count', 'осталась 1 задача');
@@ -50,15 +81,15 @@ test('the switch changes everything that is said, and is remembered', async (t) 
   assert.equal(await page.getAttribute('.destroy', 'aria-label'), 'Удалить');
   assert.equal(await page.getAttribute('html', 'lang'), 'ru');
   assert.equal(await page.getAttribute('.languages [lang=ru]', 'aria-pressed'), 'true');
-  const again = await openTab(t, context, world.url);
+  const again = await openTab(t, context, fixture.url);
   await text(again, '.todo-count', 'осталась 1 задача');
   await again.click('.languages [lang=en]');
   await text(again, '.todo-count', '1 task left');
 });
 
-test('plurals are right in both languages', async (t) => {
-  const world = await World.start(t);
-  const [english, russian] = [await open(t, world.url), await open(t, world.url, { locale: 'ru' })];
+test('plural forms are right in both languages', async (t) => {
+  const fixture = await Fixture.start(t);
+  const [english, russian] = [await open(t, fixture.url), await open(t, fixture.url, { locale: 'ru' })];
   let count = 0;
   for (const [n, left, ru] of [
     [1, '1 task left', 'осталась 1 задача'],
@@ -69,15 +100,15 @@ test('plurals are right in both languages', async (t) => {
     [112, '112 tasks left', 'осталось 112 задач'],
     [1001, '1,001 tasks left', 'осталась 1\u00a0001 задача'],
   ]) {
-    await world.add(...Array.from({ length: n - count }, (_, i) => `task ${i}`));
+    await fixture.add(...Array.from({ length: n - count }, (_, i) => `task ${i}`));
     count = n;
     await text(english, '.todo-count', left);
     await text(russian, '.todo-count', ru);
   }
 });
 
-test('without storage the page works, and remembers as long as it lives', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
+test('without storage the page works, and settings last as long as the page', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
   const context = await person(t);
   await context.addInitScript(() => {
     Object.defineProperty(window, 'localStorage', {
@@ -86,7 +117,7 @@ test('without storage the page works, and remembers as long as it lives', async 
       },
     });
   });
-  const page = await openTab(t, context, world.url);
+  const page = await openTab(t, context, fixture.url);
   await shows(page, ['Buy milk']);
   await page.click('.languages [lang=ru]');
   await text(page, '.todo-count', 'осталась 1 задача');
@@ -95,14 +126,14 @@ test('without storage the page works, and remembers as long as it lives', async 
   await connection(page, 'live');
 });
 
-test('every module is loaded ahead, so that none waits for another to name it', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('every module is preloaded', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   const html = await readFile(join(files, 'index.html'), 'utf8');
   const ahead = [...html.matchAll(/modulepreload" href="([^"]+)"/g)].map(([, href]) => href);
   const loaded = () => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
     .filter((path) => path.endsWith('.js') && path !== '/main.js' && path !== '/worker.js');
   await until(page, () => document.readyState, 'complete');
   assert.deepEqual([...new Set(await page.evaluate(loaded))].sort(), ahead.sort());
-  for (const path of ahead) await readFile(join(files, path)); // it exists
+  for (const path of ahead) await readFile(join(files, path)); // the file exists
 });

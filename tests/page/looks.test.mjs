@@ -1,12 +1,12 @@
-// How it looks, and whether everybody can use it: each view in both colour schemes is
-// checked with axe-core, and its picture is left in target/page-screenshots for people.
+// Appearance and accessibility: axe-core checks each view in both colour schemes. Screenshots
+// for review are left in target/page-screenshots.
 import assert from 'node:assert/strict';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { add, completed, connection, open, row, settled, shows, text, until } from './harness/browser.mjs';
-import { root, World } from './harness/world.mjs';
+import { root, Fixture } from './harness/fixture.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const pictures = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'page-screenshots');
@@ -21,62 +21,62 @@ const TASKS = [
 ];
 const LONG = ['x'.repeat(1024), 'words and more words '.repeat(48).trim(), '😀'.repeat(300), 'לקנות לחם, and butter'];
 
-async function list(page, world) {
+async function list(page, fixture) {
   await shows(page, TASKS);
-  await world.todo('done', '3');
+  await fixture.todo('done', '3');
   await completed(page, ['Read a book']);
   await until(page, () => document.querySelectorAll('.changed').length, 0);
 }
 
-// Each view: how to get there from an open page.
+// How to open each view.
 const VIEWS = {
   empty: { titles: [], go: (page) => page.waitForSelector('.empty') },
   list: { go: list },
   'row with the pointer': {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await row(page, 'Water the plants and the cat').hover();
     },
   },
   editing: {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await row(page, 'Buy milk').locator('label').dblclick();
     },
   },
   toast: {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await page.keyboard.press('Escape');
       await page.keyboard.press('d');
       await page.waitForSelector('.toast');
     },
   },
   refused: {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await add(page, 'x'.repeat(1025));
       await page.waitForSelector('.toast.alert');
       await page.fill('.new-todo', '');
     },
   },
   completed: {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await page.click('.filters a[href="#/completed"]');
       await shows(page, ['Read a book']);
     },
   },
   deleted: {
-    async go(page, world) {
-      await world.todo('rm', '2', '5');
+    async go(page, fixture) {
+      await fixture.todo('rm', '2', '5');
       await page.click('.filters a[href="#/deleted"]');
       await shows(page, ['Water the plants and the cat', 'Send the invoice']);
     },
   },
   search: {
-    async go(page, world) {
-      await list(page, world);
+    async go(page, fixture) {
+      await list(page, fixture);
       await page.fill('.search', 'the');
       await text(page, '.found', '3 found');
     },
@@ -88,9 +88,9 @@ const VIEWS = {
     },
   },
   history: {
-    async go(page, world) {
-      await world.todo('edit', '1', 'Buy oat milk');
-      await world.todo('done', '1');
+    async go(page, fixture) {
+      await fixture.todo('edit', '1', 'Buy oat milk');
+      await fixture.todo('done', '1');
       await row(page, 'Buy oat milk').hover();
       await row(page, 'Buy oat milk').locator('.history-open').click();
       await until(page, () => document.querySelectorAll('.history-changes li').length, 3);
@@ -98,12 +98,12 @@ const VIEWS = {
   },
   'long titles': { titles: LONG, go: (page) => shows(page, LONG) },
   offline: {
-    async go(page, world) {
-      await list(page, world);
-      await world.killServer();
+    async go(page, fixture) {
+      await list(page, fixture);
+      await fixture.killServer();
       await connection(page, 'offline');
       await row(page, 'Buy milk').locator('.toggle').click();
-      await text(page, '.waiting', '1 change waits to be sent');
+      await text(page, '.waiting', '1 change not sent yet');
     },
   },
 };
@@ -118,19 +118,19 @@ async function check(page, name, colorScheme) {
 
 for (const colorScheme of ['light', 'dark']) {
   for (const [name, { titles = TASKS, go }] of Object.entries(VIEWS)) {
-    test(`${name}, ${colorScheme}: axe-core finds nothing`, async (t) => {
-      const world = await World.start(t, { titles });
+    test(`${name}, ${colorScheme}: axe-core finds no violation`, async (t) => {
+      const fixture = await Fixture.start(t, { titles });
       const options = { colorScheme, viewport: { width: 900, height: 680 }, reducedMotion: 'reduce' };
-      const page = await open(t, world.url, options);
-      await go(page, world);
+      const page = await open(t, fixture.url, options);
+      await go(page, fixture);
       await check(page, name, colorScheme);
     });
   }
 }
 
-test('the colours are those that the system prefers, at once when that changes', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url, { colorScheme: 'dark' });
+test('the page follows the colour scheme of the system', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url, { colorScheme: 'dark' });
   const light = () => {
     const [r, g, b] = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number);
     return r + g + b > 384;
@@ -147,18 +147,18 @@ for (const [name, width, height, touch, locale] of [
   ['tablet', 768, 1024, true, 'ru'],
   ['wide', 1400, 900, false, 'en'],
 ]) {
-  test(`${name}: nothing is wider than the window, and targets are large enough`, async (t) => {
-    const world = await World.start(t, { titles: [...TASKS, ...LONG] });
-    await world.todo('done', '3');
+  test(`${name}: nothing is wider than the window, and targets have at least 24 pixels`, async (t) => {
+    const fixture = await Fixture.start(t, { titles: [...TASKS, ...LONG] });
+    await fixture.todo('done', '3');
     const options = { viewport: { width, height }, hasTouch: touch, isMobile: touch, locale };
-    const page = await open(t, world.url, options);
+    const page = await open(t, fixture.url, options);
     await shows(page, [...TASKS, ...LONG]);
     const look = () => {
       const faults = [];
       if (document.documentElement.scrollWidth > innerWidth) faults.push(`scrolls to ${document.documentElement.scrollWidth}`);
       for (const target of document.querySelectorAll('a, button, input')) {
         const { width: w, height: h, left, right } = target.getBoundingClientRect();
-        if (w === 0 || getComputedStyle(target).clipPath !== 'none') continue; // not there, or for the keyboard alone
+        if (w === 0 || getComputedStyle(target).clipPath !== 'none') continue; // hidden, or for the keyboard only
         if (Math.min(w, h) < 24) faults.push(`${target.className} is ${w} by ${h}`);
         if (left < 0 || right > innerWidth) faults.push(`${target.className} is outside`);
       }
@@ -182,10 +182,10 @@ for (const [name, width, height, touch, locale] of [
   });
 }
 
-test('what gets the focus is not hidden behind what stays in the window', async (t) => {
+test('a focused control is not hidden behind the sticky parts', async (t) => {
   const titles = Array.from({ length: 60 }, (_, n) => `task ${n}`);
-  const world = await World.start(t, { titles });
-  const page = await open(t, world.url, { viewport: { width: 600, height: 600 } });
+  const fixture = await Fixture.start(t, { titles });
+  const page = await open(t, fixture.url, { viewport: { width: 600, height: 600 } });
   await shows(page, titles);
   await page.keyboard.press('Escape');
   const free = () => {
@@ -201,9 +201,9 @@ test('what gets the focus is not hidden behind what stays in the window', async 
   }
 });
 
-test('who wants less motion gets none', async (t) => {
-  const world = await World.start(t, { titles: ['Buy milk'] });
-  const page = await open(t, world.url, { reducedMotion: 'reduce' });
+test('nothing moves if the system asks for reduced motion', async (t) => {
+  const fixture = await Fixture.start(t, { titles: ['Buy milk'] });
+  const page = await open(t, fixture.url, { reducedMotion: 'reduce' });
   await shows(page, ['Buy milk']);
   await page.evaluate(() => {
     window.moving = [];
@@ -211,10 +211,10 @@ test('who wants less motion gets none', async (t) => {
       document.addEventListener(event, ({ target }) => window.moving.push(`${event} ${target.className}`));
     }
   });
-  await world.todo('done', '1');
+  await fixture.todo('done', '1');
   await page.waitForSelector('li.changed');
   const tint = () => getComputedStyle(document.querySelector('li.changed') ?? document.body).backgroundColor;
-  assert.notEqual(await page.evaluate(tint), 'rgba(0, 0, 0, 0)'); // it can still be seen
+  assert.notEqual(await page.evaluate(tint), 'rgba(0, 0, 0, 0)'); // the change is still visible
   await page.hover('.todo-list li');
   await page.click('.destroy');
   await page.waitForSelector('.toast');

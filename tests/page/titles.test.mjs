@@ -1,8 +1,8 @@
-// Titles are text, whatever they hold.
+// Titles are text, whatever they contain.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { add, open, row, settled, shows, text, until } from './harness/browser.mjs';
-import { World } from './harness/world.mjs';
+import { Fixture } from './harness/fixture.mjs';
 
 const HOSTILE = [
   '<img src=x onerror="document.title=\'owned\'">',
@@ -20,13 +20,13 @@ const HOSTILE = [
   'w\u0336i\u0336d\u0336e\u0336 z\u0351\u0352\u0353a\u0354\u0355l\u0356go',
 ];
 
-test('hostile titles of others are shown as they are', async (t) => {
-  const world = await World.start(t, { titles: HOSTILE });
-  const page = await open(t, world.url);
+test('hostile titles of others are shown as text', async (t) => {
+  const fixture = await Fixture.start(t, { titles: HOSTILE });
+  const page = await open(t, fixture.url);
   await shows(page, HOSTILE);
-  await world.todo('rm', '1');
+  await fixture.todo('rm', '1');
   await shows(page, HOSTILE.slice(1));
-  await until(page, () => document.querySelector('.announcer').textContent, `Others deleted “\u2068${HOSTILE[0]}\u2069”`);
+  await until(page, () => document.querySelector('.announcer').textContent, `Someone else deleted “\u2068${HOSTILE[0]}\u2069”`);
   await row(page, HOSTILE[1]).hover();
   await row(page, HOSTILE[1]).locator('.history-open').click();
   await text(page, '.history-changes span', HOSTILE[1]);
@@ -38,7 +38,7 @@ test('hostile titles of others are shown as they are', async (t) => {
     await text(page, '.toast:last-child p', `Deleted “\u2068${title}\u2069”`);
   }
   await page.fill('.search', '<b>{title}');
-  await text(page, '.empty', 'Nothing matches “<b>{title}”.');
+  await text(page, '.empty', 'No tasks match “<b>{title}”.');
   assert.equal(await page.title(), 'todo');
   const foreign = () => document.querySelectorAll('li :is(img, script, b), .toasts :is(img, script), dialog script').length;
   assert.equal(await page.evaluate(foreign), 0);
@@ -46,30 +46,30 @@ test('hostile titles of others are shown as they are', async (t) => {
   assert.equal(await page.evaluate(wide), false);
 });
 
-test('hostile titles of one\'s own arrive as they were written', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('hostile titles arrive on the server as typed', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   for (const title of HOSTILE) await add(page, title);
   await shows(page, HOSTILE);
   await settled(page);
   await shows(page, HOSTILE);
-  const stored = (await world.todo('list', '--json')).trim().split('\n').map((line) => JSON.parse(line).title);
+  const stored = (await fixture.todo('list', '--json')).trim().split('\n').map((line) => JSON.parse(line).title);
   assert.deepEqual(stored, HOSTILE);
   await row(page, HOSTILE[0]).locator('label').dblclick();
   assert.equal(await page.inputValue('.edit'), HOSTILE[0]);
 });
 
-test('what no title can be is said before it is sent, and the text stays', async (t) => {
-  const world = await World.start(t);
-  const page = await open(t, world.url);
+test('an invalid title is reported without a call, and the text stays in the field', async (t) => {
+  const fixture = await Fixture.start(t);
+  const page = await open(t, fixture.url);
   for (const [title, why] of [
-    ['x'.repeat(1025), 'A title has at most 1,024 characters.'],
-    ['left \u202e right', 'A title cannot hold control characters.'],
+    ['x'.repeat(1025), 'A title can have at most 1,024 characters.'],
+    ['left \u202e right', 'A title cannot contain control characters.'],
   ]) {
     await add(page, title);
     await text(page, '.toast.alert:last-child p', why);
     assert.equal(await page.inputValue('.new-todo'), title);
   }
   await shows(page, []);
-  assert.equal(await world.todo('history'), await (await World.start(t)).todo('history'));
+  assert.equal(await fixture.todo('history'), await (await Fixture.start(t)).todo('history'));
 });

@@ -1,4 +1,4 @@
-//! What comes from others while somebody types.
+//! Changes by others while a line is typed.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use todo::client::{Client, Edit};
 use todo::state::Limits;
 
 use crate::daemon::Daemon;
-use crate::seed_server::SeedServer;
-use crate::terminal::{CTRL_C, CTRL_D, Repl, contents};
+use crate::example_server::ExampleServer;
+use crate::terminal::{CTRL_C, CTRL_D, CTRL_R, Repl, contents};
 use crate::{DEADLINE, client, server, server_on, socket};
 
 #[test]
-fn what_others_do_appears_above_a_line_being_typed() {
+fn changes_by_others_appear_above_the_line() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     let other = client(&address);
@@ -28,6 +28,57 @@ fn what_others_do_appears_above_a_line_being_typed() {
     repl.sees(" half a line\n");
 }
 
+/// While rustyline waits for a second key of something, it prints no announcement.
+#[test]
+fn an_announcement_does_not_wait_for_a_key() {
+    let (_server, address) = server();
+    let other = client(&address);
+    for title in ["Buy milk", "Call mum", "Sweep"] {
+        other.add(title).unwrap();
+    }
+    // Enough for more than one page of candidates.
+    (0..30).for_each(|n| drop(other.add(&format!("task {n}")).unwrap()));
+    let mut repl = Repl::start_with_rows(&address, tempfile::tempdir().unwrap(), &[], 20);
+    registered(&repl, &other);
+    repl.line("show 1");
+    let announced = |repl: &Repl, typed: &str, what: &str| {
+        let id = other.add(what).unwrap().id;
+        repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: {what}\n  Completed: False\n"));
+        repl.prompt_is(typed);
+    };
+    repl.keys("done \t");
+    repl.sees(" more)");
+    announced(&repl, "done ", "after Tab");
+    repl.keys("\t");
+    announced(&repl, "done ", "after a second Tab");
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    repl.keys("re\t");
+    repl.sees("reopen   restore");
+    announced(&repl, "re", "after Tab with two candidates");
+    repl.keys(CTRL_C);
+    repl.prompt_is("");
+    for (keys, name) in [
+        ("\x1b", "Escape"),
+        ("\x18", "Ctrl-X"),
+        ("\x16", "Ctrl-V"),
+        ("\x11", "Ctrl-Q"),
+        ("\x1d", "Ctrl-]"),
+    ] {
+        repl.keys("half");
+        repl.keys(keys);
+        announced(&repl, "half", name);
+        repl.keys(CTRL_C);
+        repl.prompt_is("");
+    }
+    repl.keys(CTRL_R);
+    repl.keys("ow");
+    repl.prompt_is("show 1");
+    announced(&repl, "show 1", "in a search");
+    repl.keys("\r");
+    repl.sees("title      Buy milk\n");
+}
+
 #[test]
 fn ctrl_c_stops_a_command_not_the_session() {
     let (_server, address) = server();
@@ -41,8 +92,11 @@ fn ctrl_c_stops_a_command_not_the_session() {
     }
     repl.keys(CTRL_C);
     repl.prompt_is("");
-    // The last ones may come up again behind the prompt's back.
-    assert!(updates(repl.screen.terminal.lock().parser.screen()) < 5, "{}", repl.screen());
+    // `watch` printed these changes, and nothing announces them again: the first
+    // announcement after it is of the next change.
+    let next = other.add("Sweep").unwrap().id;
+    repl.sees(&format!("[Update] Task {next}: ADDED\n"));
+    assert_eq!(updates(repl.screen.terminal.lock().parser.screen()), 1, "{}", repl.screen());
     repl.line("done 1");
     repl.sees("completed 1 Buy milk\n");
 }
@@ -67,10 +121,10 @@ fn the_servers_loss_and_return_are_announced() {
     registered(&repl, &client(&address));
 }
 
-/// Without a word: the session notices by itself, and goes on with all that was
-/// acknowledged and all that was done elsewhere.
+/// The server has no time to say that it ends. The session notices it, and afterwards shows
+/// every acknowledged change and every change that was made elsewhere.
 #[test]
-fn a_server_that_is_killed_and_started_again_is_announced_and_nothing_is_lost() {
+fn restart_of_a_killed_server_is_announced_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     let address = daemon.address.clone();
@@ -101,7 +155,7 @@ fn a_server_that_is_killed_and_started_again_is_announced_and_nothing_is_lost() 
 }
 
 #[test]
-fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
+fn few_missed_changes_are_announced_and_many_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let serve = |address: &str| {
         let store = Box::new(todo::store::SqliteStore::open(dir.path()).unwrap());
@@ -113,7 +167,7 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
     client(&address).add("known").unwrap();
     let repl = Repl::start(&address);
     registered(&repl, &client(&address));
-    // Where the session does not see it.
+    // At an address that the session does not watch.
     let change_elsewhere = |edits: &[Edit]| {
         let elsewhere = serve("127.0.0.1:0");
         let other = client(&elsewhere.addresses()[0].to_string());
@@ -132,17 +186,17 @@ fn a_few_changes_while_the_server_was_away_are_told_and_many_are_named() {
          [Update] Task 1: COMPLETED\n  Title: known\n  Completed: True\n"
     ));
     server.shutdown().unwrap();
-    // Of the second loss.
+    // The notice of the second loss.
     repl.screen.wait("[Offline]", |screen| contents(screen).matches("[Offline]").count() == 2);
     let many: Vec<_> = [Edit::Reopen, Edit::Complete].into_iter().cycle().take(10).collect();
     let added = change_elsewhere(&many);
     let server = serve(&address);
-    repl.sees(&format!("[Online] changed meanwhile: {added}, 1\n"));
+    repl.sees(&format!("[Online] changed while offline: {added}, 1\n"));
     server.shutdown().unwrap();
 }
 
 #[test]
-fn another_list_at_the_same_place_is_said() {
+fn another_list_at_the_same_address_is_announced() {
     let dir = tempfile::tempdir().unwrap();
     let (server, address) = server_on(&socket(dir.path()));
     client(&address).add("of the old list").unwrap();
@@ -153,7 +207,7 @@ fn another_list_at_the_same_place_is_said() {
     let store = Box::new(todo::store::MemoryStore::new("another-list"));
     let listen = [address.parse().unwrap()];
     let other = todo::server::Server::start(store, Limits::default(), &listen).unwrap();
-    repl.sees("[Online] this is another list than before\n");
+    repl.sees("[Online] the server has another list now\n");
     let id = client(&address).add("of the new list").unwrap().id;
     repl.sees(&format!("[Update] Task {id}: ADDED\n  Title: of the new list\n"));
     repl.keys("done \t");
@@ -176,14 +230,14 @@ fn ctrl_c_stops_a_wait_and_a_change_by_others_ends_it() {
     repl.keys("wait 1 --revision 2 --timeout 60s --json\r");
     repl.screen.wait("waiting", |screen| contents(screen).matches("waiting for").count() == 2);
     other.edit(1, Edit::Complete).unwrap();
-    repl.sees("{\"id\": 1, \"title\": \"Buy milk\", \"completed\": true, ");
+    repl.sees("{\"id\":1,\"title\":\"Buy milk\",\"completed\":true,");
     repl.prompt_is("");
     repl.line("history 1 --from 1");
     repl.sees("  COMPLETED       1  Buy milk\n");
 }
 
 #[test]
-fn a_session_starts_without_its_server_and_ends_at_once() {
+fn a_session_starts_without_its_server_and_ends_immediately() {
     let dir = tempfile::tempdir().unwrap();
     let address = socket(dir.path());
     let mut repl = Repl::start(&address);
@@ -198,15 +252,15 @@ fn a_session_starts_without_its_server_and_ends_at_once() {
     let start = Instant::now();
     repl.keys(CTRL_D);
     repl.ends();
-    // Far below any timeout or back-off of a server that is gone.
+    // Far below every timeout and back-off.
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
-fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
-    let seed = SeedServer::start();
-    let repl = Repl::start(&seed.address);
-    let other = client(&seed.address);
+fn hostile_titles_of_another_server_do_not_change_the_screen() {
+    let example = ExampleServer::start();
+    let repl = Repl::start(&example.address);
+    let other = client(&example.address);
     registered(&repl, &other);
     other.add("\x1b[2Jgone\r\nover\u{202e}").unwrap();
     repl.sees("  Title: \\u{1b}[2Jgone\\u{d}\\u{a}over\\u{202e}\n  Completed: False\n");
@@ -214,21 +268,21 @@ fn hostile_titles_of_a_foreign_server_do_nothing_to_the_screen() {
 }
 
 #[test]
-fn the_seeds_server_has_a_session_too() {
-    let seed = SeedServer::start();
-    let other = client(&seed.address);
+fn the_examples_server_has_a_session_too() {
+    let example = ExampleServer::start();
+    let other = client(&example.address);
     other.add("Buy milk").unwrap();
-    let mut repl = Repl::start(&seed.address);
+    let mut repl = Repl::start(&example.address);
     registered(&repl, &other);
     repl.keys("done 1");
     repl.sees("> done 1  Buy milk\n");
     repl.keys("\r");
     repl.sees("completed 1 Buy milk\n");
     repl.line("show 1");
-    repl.sees("does not offer GetTask: it needs todod\n");
+    repl.sees("does not have GetTask: use todod\n");
 }
 
-/// Waits until the REPL's watch is registered: it announces what `other` does.
+/// Waits until the REPL's watch is registered: it announces the changes of `other`.
 pub fn registered(repl: &Repl, other: &Client) {
     let start = Instant::now();
     let before = updates(repl.screen.terminal.lock().parser.screen());

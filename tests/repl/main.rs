@@ -1,12 +1,12 @@
-//! `todo` without a command, at a terminal: what somebody sees who types.
+//! `todo` without a command, in a terminal: what the user sees.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "../cli/daemon.rs"]
 mod daemon;
+#[path = "../example_server/mod.rs"]
+mod example_server;
 mod live;
-#[path = "../seed_server/mod.rs"]
-mod seed_server;
 mod terminal;
 mod typing;
 
@@ -18,7 +18,7 @@ use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
 
-/// How long a test waits for what must come. Not a measure of speed.
+/// How long a test waits for what must come. It is not a measure of speed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn server_on(address: &str) -> (Server, String) {
@@ -32,7 +32,7 @@ fn server() -> (Server, String) {
     server_on("127.0.0.1:0")
 }
 
-/// An address where nobody else can come to listen while a server is away.
+/// An address at which no other process can start to listen between two servers.
 fn socket(dir: &Path) -> String {
     format!("unix:{}", dir.join("todo.sock").display())
 }

@@ -1,4 +1,4 @@
-//! A terminal with a REPL in it.
+//! A REPL in a pseudo-terminal.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 
 use crate::DEADLINE;
 
-/// A REPL in a terminal of its own.
+/// A REPL in a pseudo-terminal of its own.
 pub struct Repl {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     pub screen: Arc<Screen>,
     reader: JoinHandle<()>,
     prompt: String,
-    /// The window is open as long as this is.
+    /// Dropping it would close the terminal.
     _master: Box<dyn MasterPty + Send>,
     home: TempDir,
 }
@@ -39,7 +39,11 @@ impl Repl {
     }
 
     pub fn start_with(address: &str, home: TempDir, env: &[(&str, &str)]) -> Repl {
-        let size = PtySize { rows: 40, cols: 100, pixel_width: 0, pixel_height: 0 };
+        Repl::start_with_rows(address, home, env, 40)
+    }
+
+    pub fn start_with_rows(address: &str, home: TempDir, env: &[(&str, &str)], rows: u16) -> Repl {
+        let size = PtySize { rows, cols: 100, pixel_width: 0, pixel_height: 0 };
         let pair = NativePtySystem::default().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_todo"));
         command.args(["--server", address, "--timeout", "60s"]);
@@ -51,7 +55,7 @@ impl Repl {
         env.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();
         let output = pair.master.try_clone_reader().unwrap();
-        let parser = vt100::Parser::new(40.try_into().unwrap(), 100.try_into().unwrap(), 0);
+        let parser = vt100::Parser::new(rows.try_into().unwrap(), 100.try_into().unwrap(), 0);
         let terminal = Mutex::new(Terminal { parser, is_closed: false });
         let screen = Arc::new(Screen { terminal, changed: Condvar::new() });
         let shown = screen.clone();
@@ -69,11 +73,15 @@ impl Repl {
     }
 
     pub fn keys(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.bytes(keys.as_bytes());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.keyboard.write_all(bytes).unwrap();
         self.keyboard.flush().unwrap();
     }
 
-    /// Types a line and waits for the next, empty prompt.
+    /// Types a line and waits for the next empty prompt.
     pub fn line(&mut self, line: &str) {
         self.keys(line);
         self.prompt_is(line);
@@ -81,12 +89,12 @@ impl Repl {
         self.prompt_is("");
     }
 
-    /// Waits until the screen, without the prompt's own text, contains `text`.
+    /// Waits until the screen contains `text`.
     pub fn sees(&self, text: &str) {
         self.screen.wait(text, |screen| contents(screen).contains(text));
     }
 
-    /// Waits for the prompt and what was typed, hints apart.
+    /// Waits for the prompt with this input and the cursor behind it, before any hint.
     pub fn prompt_is(&self, typed: &str) {
         self.cursor_is_behind(&format!("{}{typed}", self.prompt));
     }
@@ -105,7 +113,7 @@ impl Repl {
         contents(self.screen.terminal.lock().parser.screen())
     }
 
-    /// Waits for the end. Gives back where its history is.
+    /// Waits for the end. Returns the directory of the history.
     pub fn ends(mut self) -> TempDir {
         self.screen.wait_for("the end", |terminal| terminal.is_closed);
         assert_eq!(self.child.wait().unwrap().exit_code(), 0, "{}", self.screen());
@@ -121,7 +129,7 @@ pub fn contents(screen: &vt100::Screen) -> String {
 impl Screen {
     fn show(&self, mut output: Box<dyn Read + Send>) {
         let mut bytes = [0; 4096];
-        // A terminal whose program has ended fails to read.
+        // Reading fails once the program has ended.
         while let Ok(read @ 1..) = output.read(&mut bytes) {
             self.terminal.lock().parser.process(&bytes[..read]);
             self.changed.notify_all();
@@ -134,7 +142,7 @@ impl Screen {
         self.wait_for(what, |terminal| is_there(terminal.parser.screen()));
     }
 
-    /// Waits a while, and says whether it came.
+    /// Waits for at most this time. Returns whether it came.
     pub fn wait_at_most(&self, most: Duration, is_there: impl Fn(&vt100::Screen) -> bool) -> bool {
         let deadline = Instant::now() + most;
         let mut terminal = self.terminal.lock();
@@ -160,6 +168,10 @@ impl Screen {
 pub const CTRL_C: &str = "\x03";
 
 pub const CTRL_D: &str = "\x04";
+
+pub const CTRL_G: &str = "\x07";
+
+pub const CTRL_R: &str = "\x12";
 
 pub fn is_styled(repl: &Repl) -> bool {
     let terminal = repl.screen.terminal.lock();

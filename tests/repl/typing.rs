@@ -1,13 +1,13 @@
-//! Commands, keys, the menu and the history.
+//! Commands, keys, menu and history.
 
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 use todo::client::Edit;
 
+use crate::example_server::ExampleServer;
 use crate::live::registered;
-use crate::seed_server::SeedServer;
-use crate::terminal::{CTRL_C, CTRL_D, Repl, is_styled};
+use crate::terminal::{CTRL_C, CTRL_D, CTRL_G, CTRL_R, Repl, contents, is_styled};
 use crate::{DEADLINE, client, server};
 
 #[test]
@@ -49,13 +49,13 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves() {
 
 #[test]
 fn ctrl_c_stops_a_call_that_waits() {
-    let seed = SeedServer::start();
-    let mut repl = Repl::start(&seed.address);
+    let example = ExampleServer::start();
+    let mut repl = Repl::start(&example.address);
     repl.keys("add first\r");
     repl.sees("\n1 first\n");
     repl.prompt_is("");
     repl.keys("add silence\r");
-    seed.silences.recv_timeout(DEADLINE).unwrap();
+    example.silences.recv_timeout(DEADLINE).unwrap();
     repl.keys(CTRL_C);
     repl.sees("todo: interrupted before the answer came\n");
     repl.line("add second");
@@ -63,16 +63,67 @@ fn ctrl_c_stops_a_call_that_waits() {
 }
 
 #[test]
-fn what_is_typed_ahead_is_kept() {
+fn input_that_is_typed_ahead_is_kept() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     repl.keys("1\rBuy milk\radd two\rlist\rdone 1\r");
     repl.sees("completed 1 Buy milk\n");
     repl.prompt_is("");
     repl.sees("Enter task title: Buy milk\nAdded task ID: 1\n");
-    // Pasted at once: each line is a line.
+    // Pasted together: each line is a line of input.
     repl.keys("\x1b[200~add three\nadd four\x1b[201~\r");
     repl.sees("\n3 three\n4 four\n");
+}
+
+/// rustyline gives up the line at a byte that is not UTF-8.
+#[test]
+fn a_key_that_is_not_utf8_is_ignored() {
+    let (_server, address) = server();
+    let mut repl = Repl::start(&address);
+    repl.bytes(b"add caf\xe9\r");
+    repl.sees("todo: ignored a key that is not UTF-8: set the terminal to UTF-8\n");
+    repl.prompt_is("add caf");
+    repl.keys("é \x01\x06");
+    repl.bytes(b"\xff");
+    repl.screen.wait("a second message", |s| contents(s).matches("ignored a key").count() == 2);
+    // The cursor is where it was: behind the first letter.
+    repl.keys("\x05au lait\r");
+    repl.sees("\n1 café au lait\n");
+    repl.keys("1\r");
+    repl.cursor_is_behind("Enter task title: ");
+    repl.keys("th");
+    repl.cursor_is_behind("Enter task title: th");
+    repl.bytes(b"\xe9\xe9");
+    repl.screen.wait("a third message", |s| contents(s).matches("ignored a key").count() == 3);
+    repl.cursor_is_behind("Enter task title: th");
+    repl.keys("é\r");
+    repl.sees("Added task ID: 2\n");
+    repl.line("list");
+    repl.sees("     2  open       thé\n");
+}
+
+#[test]
+fn ctrl_r_searches_the_history() {
+    let (_server, address) = server();
+    let mut repl = Repl::start(&address);
+    repl.line("add oat milk");
+    repl.line("add bread");
+    repl.line("done 2");
+    repl.keys(CTRL_R);
+    repl.prompt_is("done 2");
+    repl.keys("mil");
+    repl.sees("> add oat milk  (search: mil)\n");
+    repl.prompt_is("add oat milk");
+    repl.keys("\r");
+    repl.sees("\n3 oat milk\n");
+    repl.prompt_is("");
+    repl.keys("add");
+    repl.keys(CTRL_R);
+    repl.prompt_is("add oat milk");
+    repl.keys(&CTRL_R.repeat(2));
+    repl.prompt_is("add oat milk");
+    repl.keys(CTRL_G);
+    repl.prompt_is("add");
 }
 
 #[test]
@@ -104,7 +155,7 @@ fn ids_are_completed_with_those_that_fit() {
     repl.sees("2  Sweep");
     repl.prompt_is("done ");
     repl.keys("1");
-    // The hint: the title, dimmed, not typed.
+    // The hint is the title, dimmed.
     repl.sees("> done 1  Buy milk\n");
     repl.prompt_is("done 1");
     repl.keys("\r");
@@ -112,7 +163,7 @@ fn ids_are_completed_with_those_that_fit() {
 }
 
 #[test]
-fn one_to_four_are_the_seeds_menu() {
+fn one_to_four_are_the_examples_menu() {
     let (_server, address) = server();
     let mut repl = Repl::start(&address);
     repl.keys("1\r");
@@ -127,7 +178,7 @@ fn one_to_four_are_the_seeds_menu() {
     repl.line("2");
     repl.sees("\n\nTasks:\n✓ 1: Buy milk\n  2: Sweep\n");
     for (id, answer) in
-        [("x", "todo: \"x\" is no task ID: use a number\n"), ("9", "todo: Task not found\n")]
+        [("x", "todo: \"x\" is not a task ID: use a number\n"), ("9", "todo: Task not found\n")]
     {
         repl.keys("3\r");
         repl.cursor_is_behind("Enter task ID to complete: ");
@@ -160,7 +211,7 @@ fn lines_are_remembered_for_their_owner() {
 }
 
 #[test]
-fn a_history_that_cannot_be_kept_is_said_once() {
+fn a_history_that_cannot_be_saved_is_reported_once() {
     let (_server, address) = server();
     let home = TempDir::new().unwrap();
     std::fs::write(home.path().join("todo"), "no directory").unwrap();
@@ -168,11 +219,11 @@ fn a_history_that_cannot_be_kept_is_said_once() {
     repl.line("add Buy milk");
     repl.line("list");
     let screen = repl.screen();
-    assert_eq!(screen.matches("todo: the history is not kept").count(), 1, "{screen}");
+    assert_eq!(screen.matches("todo: the history is not saved").count(), 1, "{screen}");
 }
 
 #[test]
-fn no_color_leaves_nothing_to_mistake_for_typing() {
+fn no_color_disables_styles_and_hints() {
     let (_server, address) = server();
     client(&address).add("Buy milk").unwrap();
     let home = TempDir::new().unwrap();

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
 use protobuf::EnumOrUnknown;
-use todo::client::{Client, Code, Edit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::client::{CallError, Client, Code, Edit};
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
-use crate::durability::gated;
+use crate::change_log::list_changes;
 use crate::harness::{self, Calls, TestServer, refusal, until};
+use crate::test_store::gated;
 
 #[test]
-fn what_the_seed_had_works_as_in_the_seed() {
+fn what_the_reference_example_had_works_as_in_it() {
     let server = TestServer::start();
     let client = server.client();
     for (id, title) in (1..).zip(["milk", "bread"]) {
@@ -53,7 +54,7 @@ fn a_task_through_its_life() {
         (Edit::Reopen, 6, "oat milk", false, false),
     ];
     for (edit, revision, title, completed, deleted) in steps {
-        let task = client.edit(1, edit.clone()).unwrap().unwrap();
+        let task = client.edit(1, edit.clone()).unwrap();
         let seen = (task.revision, &*task.title, task.completed, task.deleted);
         assert_eq!(seen, (revision, title, completed, deleted), "{edit:?}");
         assert_eq!(task.completed_at.is_some(), completed, "{edit:?}");
@@ -72,18 +73,18 @@ fn bad_input_is_invalid_argument_and_says_what_to_do() {
         assert_eq!(code, Code::InvalidArgument, "{message}");
         assert!(message.contains(words), "{message}");
     };
-    invalid(refusal(client.add(" \t ")), "at least one character");
+    invalid(refusal(client.add(" \t ")), "at least one visible character");
     invalid(refusal(client.add(&"x".repeat(1025))), "this one has 1025: shorten it");
     invalid(refusal(client.add("a\u{7}b")), "U+0007 (at character 2)");
     invalid(refusal(client.add("a\u{202e}b")), "U+202E");
     let empty = Edit::Retitle(String::new());
-    invalid(refusal(client.edit(1, empty)), "at least one character");
+    invalid(refusal(client.edit(1, empty)), "at least one visible character");
     invalid(refusal(client.add_with("x", "no spaces")), "visible ASCII");
     invalid(refusal(client.add_with("x", &"r".repeat(65))), "at most 64 characters");
     let nothing = UpdateTaskRequest { task_id: 1, ..Default::default() };
     invalid(refusal(client.call(&methods::UPDATE_TASK, &nothing)), "set title");
     invalid(refusal(client.page(Filter::LIVE, -1, "")), "page_size -1");
-    invalid(refusal(client.page(Filter::LIVE, 1, "forged")), "start again without it");
+    invalid(refusal(client.page(Filter::LIVE, 1, "forged")), "start again without a page_token");
     let filter = EnumOrUnknown::from_i32(9);
     let unknown = GetTasksRequest { filter, ..Default::default() };
     invalid(refusal(client.call(&methods::GET_TASKS, &unknown)), "filter 9");
@@ -143,7 +144,7 @@ fn a_full_list_is_resource_exhausted() {
 
 #[test]
 fn a_full_queue_is_an_answer_and_not_a_wait() {
-    let (store, gate) = gated();
+    let (store, gate) = gated(1);
     let server = TestServer::with(store, Limits { queue_max: 2, ..Limits::default() });
     let address = &server.address;
     let client = server.client();
@@ -151,18 +152,25 @@ fn a_full_queue_is_an_answer_and_not_a_wait() {
         let add = || scope.spawn(move || harness::client(address).add("queued"));
         let held = add();
         gate.entered();
-        // One call is in the turn. Of the next ones two find a place in the queue.
+        // One call is in the batch. Two of the next ones find a place in the queue.
         let queued: Vec<_> = (0..6).map(|_| add()).collect();
         until("the calls that found no place are answered", || {
             queued.iter().filter(|add| add.is_finished()).count() == 4
         });
-        let (code, message) = refusal(client.get(1));
-        assert_eq!(code, Code::ResourceExhausted);
-        assert!(message.contains("2 calls waiting and nothing was changed"), "{message}");
+        // Reads need no place in it: they see the list before the batch.
+        assert_eq!(refusal(client.get(1)).0, Code::NotFound);
+        assert_eq!((client.titles(), client.revision()), (Vec::new(), 0));
+        let (changes, last) = list_changes(&client, &ListChangesRequest::new()).unwrap();
+        assert_eq!((changes.len(), last.revision), (0, 0));
         gate.open();
         held.join().unwrap().unwrap();
         let answers: Vec<_> = queued.into_iter().map(|add| add.join().unwrap()).collect();
-        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2, "{answers:?}");
+        let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 4, "{refused:?}");
+        for CallError { code, message, .. } in refused {
+            assert_eq!(code, Code::ResourceExhausted);
+            assert!(message.contains("2 calls wait already and nothing was changed"), "{message}");
+        }
     });
     assert_eq!(client.revision(), 3);
 }

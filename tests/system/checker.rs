@@ -1,24 +1,24 @@
-//! Compares what a watcher was sent with the server's change log: the promises of the
-//! wire contract, one by one, written down independently of the server's own code.
+//! Compares what a watcher received with the server's change log: the promises of the wire
+//! contract, one by one, written independently of the server's code.
 
 use std::fmt::Debug;
 
 use grpcio::RpcStatusCode as Code;
 use protobuf::Message;
 use todo::limits::{PACKED_BYTES_MAX, UPDATES_PER_MESSAGE_MAX};
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::change_log::Log;
 
-/// What one call of WatchTasks was sent.
+/// What one call of WatchTasks received.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
     pub request: WatchTasksRequest,
     /// A revision that the list had when the call was made, or an earlier one.
     pub called_at: i64,
-    /// As they came, with their `more`.
+    /// In the order received, with their `more`.
     pub messages: Vec<TaskUpdate>,
-    /// What the server ended it with; `None`: the client did.
+    /// The status that the server ended it with; `None`: the client ended it.
     pub end: Option<(Code, String)>,
 }
 
@@ -27,29 +27,31 @@ pub struct Recording {
 pub enum Violation {
     /// A change that concerns the filter is missing.
     Gap,
-    /// An update at or below what was sent already.
+    /// An update at or below the position of the stream.
     Again,
-    /// An update that is not the log's.
+    /// An update that differs from the log.
     Altered,
+    /// A `previous_revision` that does not prove that nothing is missing.
+    Previous,
     /// An update that does not concern the filter.
     NotConcerned,
-    /// A mark that was not asked for, or where none may be.
+    /// A mark that was not requested, or is out of position.
     MisplacedMark,
-    /// A mark with fields that are not its own.
+    /// A mark with fields that it must not have.
     MarkFields,
-    /// The snapshot is not the list.
+    /// The snapshot differs from the list.
     Snapshot,
-    /// A snapshot although the history was there.
+    /// A snapshot although the history was kept.
     NeedlessReset,
-    /// SYNCED before everything up to the call's moment was sent.
+    /// SYNCED before everything up to the time of the call was sent.
     SyncedEarly,
-    /// PROGRESS below what was sent.
+    /// PROGRESS below the position of the stream.
     ProgressBack,
     /// A mark of a revision that the list never had.
     FromTheFuture,
-    /// More in a message than was asked for, or may be.
+    /// A message with more updates or bytes than requested or allowed.
     Packing,
-    /// An end that nothing explains.
+    /// A status without a cause.
     End,
 }
 
@@ -60,17 +62,17 @@ fn broken<T>(what: Violation, found: impl Debug) -> Result<T, Broken> {
 }
 
 impl Log {
-    /// Checks a recording that has to reach to a revision at least.
+    /// Checks a recording that must reach a revision.
     pub fn check_up_to(&self, recording: &Recording, up_to: i64) -> Result<i64, Broken> {
-        let place = self.check(recording)?;
+        let position = self.check(recording)?;
         let filter = recording.request.filter.unwrap();
-        match self.next_concerning(filter, place, up_to) {
-            Some(missing) => broken(Violation::Gap, format!("{missing} after {place}")),
-            None => Ok(place),
+        match self.next_concerning(filter, position, up_to) {
+            Some(missing) => broken(Violation::Gap, format!("{missing} after {position}")),
+            None => Ok(position),
         }
     }
 
-    /// Checks a recording, and returns the revision up to which it told everything.
+    /// Checks a recording. Returns the revision up to which it is complete.
     pub fn check(&self, recording: &Recording) -> Result<i64, Broken> {
         for message in &recording.messages {
             check_packing(&recording.request, message)?;
@@ -118,21 +120,32 @@ struct Replay<'a> {
     log: &'a Log,
     recording: &'a Recording,
     filter: Filter,
-    /// Everything up to this revision was sent; `None`: where the stream began is not
-    /// known yet.
-    place: Option<i64>,
-    /// The tasks of a snapshot that nothing has followed yet.
+    /// Everything up to this revision was sent; `None`: it is not known yet where the stream
+    /// started.
+    position: Option<i64>,
+    /// The last revision that the client received; `None` if it received none.
+    received: Option<i64>,
+    /// The tasks of a snapshot, until something follows it.
     snapshot: Option<Vec<Task>>,
     synced: bool,
-    /// Whether nothing came yet.
+    /// Whether nothing was received yet.
     is_first: bool,
 }
 
 impl<'a> Replay<'a> {
     fn new(log: &'a Log, recording: &'a Recording) -> Replay<'a> {
         let filter = recording.request.filter.unwrap();
-        let place = recording.request.after_revision;
-        Replay { log, recording, filter, place, snapshot: None, synced: false, is_first: true }
+        let position = recording.request.after_revision;
+        Replay {
+            log,
+            recording,
+            filter,
+            position,
+            received: position,
+            snapshot: None,
+            synced: false,
+            is_first: true,
+        }
     }
 
     fn update(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
@@ -163,7 +176,7 @@ impl<'a> Replay<'a> {
                 return broken(Violation::NeedlessReset, request);
             }
         }
-        self.place = None;
+        (self.position, self.received) = (None, None);
         self.snapshot = Some(Vec::new());
         Ok(())
     }
@@ -228,41 +241,52 @@ impl<'a> Replay<'a> {
         if revision > self.log.newest() {
             return broken(Violation::FromTheFuture, update);
         }
-        let place = self.place.unwrap_or(revision);
-        if revision < place || (self.place.is_none() && revision < self.recording.called_at) {
-            return broken(Violation::ProgressBack, format!("{update:?} at {place}"));
+        let position = self.position.unwrap_or(revision);
+        if revision < position || (self.position.is_none() && revision < self.recording.called_at) {
+            return broken(Violation::ProgressBack, format!("{update:?} at {position}"));
         }
-        if let Some(missing) = self.log.next_concerning(self.filter, place, revision) {
+        if let Some(missing) = self.log.next_concerning(self.filter, position, revision) {
             return broken(Violation::Gap, format!("{missing} before {update:?}"));
         }
-        self.place = Some(revision);
+        (self.position, self.received) = (Some(revision), Some(revision));
         Ok(())
     }
 
     fn change(&mut self, update: &TaskUpdate) -> Result<(), Broken> {
         let revision = update.revision;
-        let alone = TaskUpdate { more: Vec::new(), ..update.clone() };
-        match self.log.change(revision) {
-            Some(change) if *change == alone => {}
-            change => return broken(Violation::Altered, (update, change)),
+        if !self.log.is_change(update) {
+            return broken(Violation::Altered, (update, self.log.change(revision)));
         }
         self.end_of_snapshot(revision - 1)?;
-        // A watch from now on begins somewhere after the call.
-        let place = self.place.unwrap_or_else(|| (revision - 1).max(self.recording.called_at));
-        if revision <= place {
-            return broken(Violation::Again, format!("{revision} at {place}"));
+        // A watch from now on starts some time after the call.
+        let position =
+            self.position.unwrap_or_else(|| (revision - 1).max(self.recording.called_at));
+        if revision <= position {
+            return broken(Violation::Again, format!("{revision} at {position}"));
         }
         if !self.log.concerns(self.filter, revision) {
             return broken(Violation::NotConcerned, update);
         }
-        if let Some(missing) = self.log.next_concerning(self.filter, place, revision - 1) {
+        if let Some(missing) = self.log.next_concerning(self.filter, position, revision - 1) {
             return broken(Violation::Gap, format!("{missing} before {revision}"));
         }
-        self.place = Some(revision);
+        self.proves_completeness(update)?;
+        (self.position, self.received) = (Some(revision), Some(revision));
         Ok(())
     }
 
-    /// A snapshot shows the list at a revision, and what follows goes on from there.
+    /// The client at a revision accepts the update, and its `previous_revision` is true.
+    fn proves_completeness(&self, update: &TaskUpdate) -> Result<(), Broken> {
+        let (previous, revision) = (update.previous_revision, update.revision);
+        let is_accepted = self.received.is_none_or(|received| previous <= received);
+        let missing = self.log.next_concerning(self.filter, previous, revision - 1);
+        match previous < revision && is_accepted && missing.is_none() {
+            true => Ok(()),
+            false => broken(Violation::Previous, (update, self.received, missing)),
+        }
+    }
+
+    /// A snapshot is the list at a revision, and what follows continues from there.
     fn end_of_snapshot(&mut self, revision: i64) -> Result<(), Broken> {
         let Some(tasks) = self.snapshot.take() else { return Ok(()) };
         let list = self.log.tasks_at(revision, self.filter);
@@ -271,32 +295,32 @@ impl<'a> Replay<'a> {
             let found = format!("{} of {} at {revision}: {differ:?}", tasks.len(), list.len());
             return broken(Violation::Snapshot, found);
         }
-        self.place = Some(revision);
+        self.position = Some(revision);
         Ok(())
     }
 
     fn end(self) -> Result<i64, Broken> {
         let Recording { request, end, called_at, .. } = self.recording;
-        // In the middle of a snapshot there is no place to resume from.
-        let place = match (self.place, &self.snapshot) {
-            (Some(place), None) => place,
+        // In the middle of a snapshot there is no position to resume from.
+        let position = match (self.position, &self.snapshot) {
+            (Some(position), None) => position,
             _ => 0,
         };
         match end {
             Some((Code::OUT_OF_RANGE, why)) => {
-                let asked = request.after_revision.unwrap_or(place);
+                let asked = request.after_revision.unwrap_or(position);
                 let is_gone =
-                    asked.max(place) < self.log.compacted && why.contains("is kept after revision");
+                    asked.max(position) < self.log.compacted && why.contains("was compacted");
                 let is_other = !request.list_id.is_empty() && request.list_id != self.log.list_id;
                 let is_refused = self.is_first && (is_other || asked > *called_at);
                 match is_gone || is_refused {
-                    true => Ok(place),
+                    true => Ok(position),
                     false => broken(Violation::End, end),
                 }
             }
-            // CANCELLED: the client did not read, so the reason could not be told.
+            // CANCELLED: the reason could not be sent to a client that does not read.
             Some((Code::UNAVAILABLE | Code::RESOURCE_EXHAUSTED | Code::CANCELLED, _)) | None => {
-                Ok(place)
+                Ok(position)
             }
             Some(_) => broken(Violation::End, end),
         }

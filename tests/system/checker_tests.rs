@@ -9,6 +9,9 @@ use super::*;
 fn log(actions: &[(&str, i32)]) -> Log {
     let mut tasks: BTreeMap<i32, Task> = BTreeMap::new();
     let changes = actions.iter().zip(1..).map(|((action, id), revision)| {
+        if *action == "PURGED" {
+            tasks.insert(*id, Task::default());
+        }
         let task = tasks.entry(*id).or_default();
         (task.id, task.revision) = (*id, revision);
         match *action {
@@ -16,10 +19,11 @@ fn log(actions: &[(&str, i32)]) -> Log {
             "UPDATED" => task.title = format!("task {id} at {revision}"),
             "COMPLETED" | "REOPENED" => task.completed = *action == "COMPLETED",
             "DELETED" | "RESTORED" => task.deleted = *action == "DELETED",
+            "PURGED" => {}
             other => panic!("{other}"),
         }
-        let task = Some(task.clone()).into();
-        TaskUpdate { task, action: (*action).to_owned(), revision, ..Default::default() }
+        let (task, action) = (Some(task.clone()).into(), (*action).to_owned());
+        TaskUpdate { task, action, revision, batch_revision: revision, ..Default::default() }
     });
     Log::new("this", changes.collect())
 }
@@ -72,6 +76,11 @@ fn faithful(log: &Log, request: &WatchTasksRequest, called_at: i64) -> Recording
     messages.extend(changes(called_at..log.newest()));
     if request.progress_interval_ms > 0 {
         messages.push(mark("PROGRESS", log.newest()));
+    }
+    let mut received = request.after_revision.unwrap_or(called_at);
+    for update in messages.iter_mut().filter(|update| !is_mark(update)) {
+        update.previous_revision = received;
+        received = update.revision;
     }
     Recording { request: request.clone(), called_at, messages, end: None }
 }
@@ -193,7 +202,7 @@ fn pack(recording: &mut Recording, range: std::ops::Range<usize>) {
 fn each_kind_of_violation_has_its_name() {
     type Tamper = fn(&mut Recording);
     let log = eight_changes();
-    let resumed_with: [(Violation, Tamper); 24] = [
+    let resumed_with: [(Violation, Tamper); 29] = [
         (Gap, |r| drop(r.messages.remove(0))),
         (Gap, |r| drop(r.messages.remove(5))),
         (Gap, |r| r.messages.truncate(6)),
@@ -206,6 +215,11 @@ fn each_kind_of_violation_has_its_name() {
         (Altered, |r| r.messages[1].action = "DELETED".to_owned()),
         (Altered, |r| r.messages[4].revision = 9),
         (Altered, |r| r.messages[0].list_id = "this".to_owned()),
+        (Altered, |r| r.messages[4].batch_revision = 5),
+        (Previous, |r| r.messages[0].previous_revision = 3),
+        (Previous, |r| r.messages[1].previous_revision = 4),
+        (Previous, |r| r.messages[1].previous_revision = 2),
+        (Previous, |r| r.messages[5].previous_revision = 0),
         (MisplacedMark, |r| r.messages.insert(4, mark("SYNCED", 5))),
         (MisplacedMark, |r| r.messages.insert(0, mark("RESET", 0))),
         (MisplacedMark, |r| r.request.progress_interval_ms = 0),
@@ -218,7 +232,7 @@ fn each_kind_of_violation_has_its_name() {
         (Packing, |r| pack(r, 4..8)),
         (Packing, |r| pack(r, 2..4)),
         (End, |r| {
-            r.end = Some((Code::OUT_OF_RANGE, "history is kept after revision 9".into()));
+            r.end = Some((Code::OUT_OF_RANGE, "the history up to revision 9 was compacted".into()));
         }),
     ];
     for (at, (violation, tamper)) in resumed_with.into_iter().enumerate() {
@@ -255,7 +269,78 @@ fn a_change_that_does_not_concern_the_filter_is_no_update_for_it() {
     };
     let mut recording = faithful(&log, &request, 5);
     recording.messages.insert(0, log.change(2).unwrap().clone());
+    recording.messages[0].previous_revision = 0;
     assert_eq!(log.check(&recording).map_err(|(violation, _)| violation), Err(NotConcerned));
+}
+
+/// Under every filter, the proof may reach back to what the client received, and no further
+/// than to the last change that concerns the filter.
+#[test]
+fn a_previous_revision_proves_that_nothing_is_missing() {
+    let log = eight_changes();
+    // COMPLETED 3, UPDATED 4 and REOPENED 6 concern it.
+    let request = WatchTasksRequest {
+        after_revision: Some(0),
+        filter: Filter::COMPLETED.into(),
+        ..Default::default()
+    };
+    let whole = faithful(&log, &request, 5);
+    for (at, accepted) in [(0, 0..=0), (1, 3..=3), (3, 4..=5)] {
+        for previous_revision in 0..=8 {
+            let mut recording = whole.clone();
+            recording.messages[at].previous_revision = previous_revision;
+            let found = log.check(&recording).map_err(|(violation, _)| violation);
+            let expected = match accepted.contains(&previous_revision) {
+                true => Ok(6),
+                false => Err(Previous),
+            };
+            assert_eq!(found, expected, "{previous_revision} in {}", recording.messages[at]);
+        }
+    }
+}
+
+/// Once a task is purged, its older changes are read without content: then they concern the
+/// watchers of ANY alone, and the purge concerns everybody.
+#[test]
+fn a_purge_explains_what_is_missing_before_it() {
+    let log = log(&[("ADDED", 1), ("ADDED", 2), ("DELETED", 1), ("PURGED", 1), ("ADDED", 3)]);
+    for filter in [Filter::LIVE, Filter::OPEN, Filter::COMPLETED, Filter::DELETED, Filter::ANY] {
+        let request = WatchTasksRequest {
+            after_revision: Some(0),
+            filter: filter.into(),
+            ..Default::default()
+        };
+        let whole = faithful(&log, &request, 5);
+        assert_eq!(log.check_up_to(&whole, 5), Ok(5), "{filter:?}");
+        // The purge must come.
+        let mut lost = whole.clone();
+        lost.messages.retain(|update| update.action != "PURGED");
+        assert_eq!(log.check_up_to(&lost, 5).map_err(|(violation, _)| violation), Err(Gap));
+        // What comes before it need not, but for ANY without its content.
+        let mut late = whole.clone();
+        late.messages.retain(|update| update.task.id != 1 || update.action == "PURGED");
+        let mut received = 0;
+        for update in late.messages.iter_mut().filter(|update| !is_mark(update)) {
+            update.previous_revision = received;
+            received = update.revision;
+        }
+        let found = log.check_up_to(&late, 5).map_err(|(violation, _)| violation);
+        assert_eq!(found, if filter == Filter::ANY { Err(Gap) } else { Ok(5) }, "{filter:?}");
+    }
+    let request = WatchTasksRequest {
+        after_revision: Some(0),
+        filter: Filter::ANY.into(),
+        ..Default::default()
+    };
+    let mut blank = faithful(&log, &request, 5);
+    for update in blank.messages.iter_mut().filter(|update| update.task.id == 1) {
+        let task = Task { id: 1, revision: update.revision, ..Default::default() };
+        update.task = Some(task).into();
+    }
+    assert_eq!(log.check_up_to(&blank, 5), Ok(5));
+    let other = blank.messages.iter_mut().find(|update| update.task.id == 2).unwrap();
+    other.task.mut_or_insert_default().title.clear();
+    assert_eq!(log.check(&blank).map_err(|(violation, _)| violation), Err(Altered));
 }
 
 #[test]
@@ -282,11 +367,13 @@ fn what_may_be_packed() {
     let large = |revision| TaskUpdate {
         task: Some(Task { title: title.clone(), id: 1, revision, ..Default::default() }).into(),
         revision,
+        batch_revision: revision,
         action: "UPDATED".to_owned(),
         ..Default::default()
     };
+    let sent = |revision| TaskUpdate { previous_revision: revision - 1, ..large(revision) };
     let log = Log::new("this", (1..=3).map(large).collect());
-    let mut recording = Recording { messages: (1..=3).map(large).collect(), ..recording };
+    let mut recording = Recording { messages: (1..=3).map(sent).collect(), ..recording };
     recording.request.after_revision = Some(0);
     assert_eq!(log.check(&recording), Ok(3));
     pack(&mut recording, 0..3);
@@ -297,7 +384,8 @@ fn what_may_be_packed() {
 fn an_end_must_have_its_cause() {
     let mut log = eight_changes();
     log.compacted = 4;
-    let gone = "history is kept after revision 4 only, not after 2".to_owned();
+    let gone =
+        "the history up to revision 4 was compacted, but was requested from revision 2".to_owned();
     let mut recording = resumed(&log);
     recording.messages.clear();
     recording.end = Some((Code::OUT_OF_RANGE, gone));

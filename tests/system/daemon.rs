@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use todo::client::Code;
-use todo::rpc::proto::Filter;
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::Filter;
 
 use crate::harness::{Calls, client, end_of, refusal, until, watch};
 
@@ -24,7 +24,7 @@ pub struct Daemon {
     stdout: BufReader<std::process::ChildStdout>,
 }
 
-fn command(data_dir: &Path, args: &[&str]) -> Command {
+pub fn command(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_todod"));
     command.arg("--data-dir").arg(data_dir).args(args).stdin(Stdio::null());
     command
@@ -42,7 +42,12 @@ impl Daemon {
 
     /// With so few files that may be open.
     pub fn with_open_files(data_dir: &Path, open_files: usize, args: &[&str]) -> Daemon {
-        let limited = format!("ulimit -n {open_files}; exec \"$0\" \"$@\"");
+        Daemon::with_limit(data_dir, &format!("-n {open_files}"), args)
+    }
+
+    /// With a limit of `ulimit`.
+    pub fn with_limit(data_dir: &Path, limit: &str, args: &[&str]) -> Daemon {
+        let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_todod"), "--data-dir"]).arg(data_dir);
         command.args(["--listen", "127.0.0.1:0"]).args(args).stdin(Stdio::null());
@@ -112,13 +117,13 @@ impl Drop for Daemon {
 }
 
 /// What a start that must fail says on stderr; its exit code is 1, its stdout empty.
-fn refused(data_dir: &Path, args: &[&str]) -> String {
+pub fn refused(data_dir: &Path, args: &[&str]) -> String {
     let out = command(data_dir, args).env("RUST_LOG", "error").output().unwrap();
     assert_eq!((out.status.code(), out.stdout.len()), (Some(1), 0), "{out:?}");
     String::from_utf8(out.stderr).unwrap()
 }
 
-const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+pub const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 #[test]
 fn it_says_where_it_listens_and_nothing_else_on_stdout() {
@@ -164,7 +169,7 @@ fn a_socket_left_behind_is_taken_over_and_a_file_is_not() {
     std::fs::write(&file, "mine").unwrap();
     let said =
         refused(&dir.path().join("data"), &["--listen", &format!("unix:{}", file.display())]);
-    assert!(said.contains("is no socket"), "{said}");
+    assert!(said.contains("is not a socket"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 
@@ -234,7 +239,7 @@ fn a_port_in_use_an_unusable_directory_and_a_broken_database_say_what_to_do() {
     let text = "no database, but somebody's notes\n".repeat(100);
     std::fs::write(&database, &text).unwrap();
     let said = refused(dir.path(), &ANY_PORT);
-    assert!(said.contains("is no todo database: move it away"), "{said}");
+    assert!(said.contains("is not a todo database: move it away"), "{said}");
     assert_eq!(std::fs::read_to_string(&database).unwrap(), text);
 }
 
@@ -251,11 +256,8 @@ fn usage_errors_exit_2_and_options_have_environment_equivalents() {
     assert_eq!(refusal(client.add("two")).0, Code::ResourceExhausted);
 
     let data_dir = dir.path().to_str().unwrap();
-    let _on_disk = Daemon::with_environment(&[
-        ("TODO_DATA_DIR", data_dir),
-        ("TODO_QUEUE_MAX", "1"),
-        ("TODO_WATCH_QUEUE_MAX", "1000000"),
-    ]);
+    let _on_disk =
+        Daemon::with_environment(&[("TODO_DATA_DIR", data_dir), ("TODO_QUEUE_MAX", "1")]);
     assert!(dir.path().join("todo.db").exists());
 }
 
@@ -274,8 +276,6 @@ fn queues_and_tasks_have_bounds() {
     for (option, variable, value, range) in [
         ("--queue-max", "TODO_QUEUE_MAX", "0", "1..=1000000"),
         ("--queue-max", "TODO_QUEUE_MAX", "1000001", "1..=1000000"),
-        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "0", "1..=1000000"),
-        ("--watch-queue-max", "TODO_WATCH_QUEUE_MAX", "1000001", "1..=1000000"),
         ("--tasks-max", "TODO_TASKS_MAX", "0", "1..="),
     ] {
         let given = command(dir.path(), &[option, value]).output().unwrap();

@@ -1,36 +1,36 @@
-//! Watchers with bad habits, which remember all that they were sent.
+//! Watchers that stall, hang up and resume, and record everything that they receive.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use grpcio::RpcStatusCode as Code;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::change_log::Log;
 use crate::checker::{Broken, Recording};
 use crate::harness::{DEADLINE, until};
 use crate::stream::{Stream, raw_in};
-use crate::world::{Dice, Release, World};
+use crate::workload::{Release, Rng, Workload};
 
-/// What a watcher does.
+/// How a watcher behaves.
 #[derive(Debug, Clone)]
-pub struct Habits {
+pub struct WatcherProfile {
     pub request: WatchTasksRequest,
-    /// Reads nothing for this many changes, after every few messages.
+    /// Stops reading for this many changes, now and then.
     pub stalls_for: i64,
-    /// Hangs up now and then, and goes on where it was.
+    /// Hangs up now and then, and resumes from its position.
     pub hangs_up: bool,
-    /// Goes on with the list as it is if its history is gone.
+    /// Falls back to a snapshot if its history was compacted.
     pub falls_back: bool,
-    /// Goes on only from SYNCED and PROGRESS.
+    /// Resumes only from the revisions of SYNCED and PROGRESS.
     pub trusts_marks_only: bool,
     pub seed: u64,
 }
 
-impl Habits {
-    pub fn new(filter: Filter, seed: u64) -> Habits {
-        Habits {
+impl WatcherProfile {
+    pub fn new(filter: Filter, seed: u64) -> WatcherProfile {
+        WatcherProfile {
             request: WatchTasksRequest { filter: filter.into(), ..Default::default() },
             stalls_for: 0,
             hangs_up: false,
@@ -40,22 +40,22 @@ impl Habits {
         }
     }
 
-    pub fn after(mut self, after_revision: i64) -> Habits {
+    pub fn after(mut self, after_revision: i64) -> WatcherProfile {
         self.request.after_revision = Some(after_revision);
         self
     }
 
-    pub fn with_snapshot(mut self) -> Habits {
+    pub fn with_snapshot(mut self) -> WatcherProfile {
         self.request.snapshot = true;
         self
     }
 }
 
-impl World {
+impl Workload {
     /// Watches until the goal is reached.
-    pub fn follow(&self, habits: &Habits) -> Vec<Recording> {
+    pub fn follow(&self, profile: &WatcherProfile) -> Vec<Recording> {
         let _release = Release(self);
-        let mut follower = Follower::new(self, habits);
+        let mut follower = Follower::new(self, profile);
         while !follower.is_done() {
             follower.watch_once();
         }
@@ -64,28 +64,28 @@ impl World {
 }
 
 struct Follower<'a> {
-    world: &'a World,
-    habits: &'a Habits,
-    dice: Dice,
+    workload: &'a Workload,
+    profile: &'a WatcherProfile,
+    rng: Rng,
     request: WatchTasksRequest,
     list_id: String,
-    /// Where it would go on.
-    place: Option<i64>,
-    /// Up to where it knows all.
+    /// The position from which it would resume.
+    position: Option<i64>,
+    /// The revision up to which it has received everything.
     reached: i64,
     recordings: Vec<Recording>,
     deadline: Instant,
 }
 
 impl<'a> Follower<'a> {
-    fn new(world: &'a World, habits: &'a Habits) -> Follower<'a> {
+    fn new(workload: &'a Workload, profile: &'a WatcherProfile) -> Follower<'a> {
         Follower {
-            world,
-            habits,
-            dice: Dice::new(habits.seed),
-            request: habits.request.clone(),
+            workload,
+            profile,
+            rng: Rng::new(profile.seed),
+            request: profile.request.clone(),
             list_id: String::new(),
-            place: None,
+            position: None,
             reached: 0,
             recordings: Vec::new(),
             deadline: Instant::now() + DEADLINE,
@@ -93,34 +93,36 @@ impl<'a> Follower<'a> {
     }
 
     fn is_done(&self) -> bool {
-        self.reached >= self.world.goal()
+        self.reached >= self.workload.goal()
     }
 
     /// One call, to its end or until it is time to hang up.
     fn watch_once(&mut self) {
-        assert!(Instant::now() < self.deadline, "{:?} got no further", self.habits);
-        let called_at = self.world.newest();
-        let restarts = self.world.restarts.load(Ordering::SeqCst);
-        let client = raw_in(&self.world.env, &self.world.address, narrow);
+        assert!(Instant::now() < self.deadline, "{:?} made no progress", self.profile);
+        let called_at = self.workload.newest();
+        let restarts = self.workload.restarts.load(Ordering::SeqCst);
+        let servers = &self.workload.servers;
+        let server = &servers[self.rng.below(servers.len() as u64) as usize];
+        let client = raw_in(&self.workload.env, server, narrow);
         let stream = Stream::open_lazy(&client, &self.request);
         let mut recording =
             Recording { request: self.request.clone(), called_at, ..Default::default() };
-        let mut hangs_up_in = match self.habits.hangs_up {
-            true => self.dice.below(300),
+        let mut hangs_up_in = match self.profile.hangs_up {
+            true => self.rng.below(300),
             false => u64::MAX,
         };
         let mut owes_synced = self.request.snapshot || self.request.after_revision.is_some();
-        // A snapshot may be longer than it ever waits otherwise.
-        let is_patient = self.dice.below(2) == 0;
-        // Without a mark it would begin where this call began.
-        let mut needs_mark = self.habits.trusts_marks_only;
+        // Otherwise it might never receive a whole snapshot.
+        let is_patient = self.rng.below(2) == 0;
+        // Without one it would resume where this call began.
+        let mut needs_mark = self.profile.trusts_marks_only;
         while (hangs_up_in > 0 || needs_mark) && (owes_synced || !self.is_done()) {
             if !(is_patient && owes_synced) {
                 hangs_up_in = hangs_up_in.saturating_sub(1);
             }
             self.stall_now_and_then();
-            // The test's transport does not always notice that its server was killed.
-            let is_lost = || self.world.restarts.load(Ordering::SeqCst) > restarts;
+            // The client's transport does not always notice that its server was killed.
+            let is_lost = || self.workload.restarts.load(Ordering::SeqCst) > restarts;
             match stream.message_unless(is_lost) {
                 Ok(message) => {
                     owes_synced &= message.action != "SYNCED";
@@ -148,45 +150,45 @@ impl<'a> Follower<'a> {
             self.deadline = Instant::now() + DEADLINE;
             self.reached = reached;
         }
-        if is_mark(message) || !self.habits.trusts_marks_only {
-            self.place = Some(reached);
+        if is_mark(message) || !self.profile.trusts_marks_only {
+            self.position = Some(reached);
         }
         if message.action == "PROGRESS" {
-            self.world.tell_progress();
+            self.workload.tell_progress();
         }
         if !message.list_id.is_empty() {
             self.list_id.clone_from(&message.list_id);
         }
     }
 
-    /// The transport's window is full long before this ends.
+    /// Stalls for longer than it takes to fill the transport's window.
     fn stall_now_and_then(&mut self) {
-        if self.habits.stalls_for > 0 && self.dice.below(200) == 0 {
-            let until_then = self.world.newest() + self.habits.stalls_for;
+        if self.profile.stalls_for > 0 && self.rng.below(200) == 0 {
+            let until_then = self.workload.newest() + self.profile.stalls_for;
             until("the others go on", || {
-                let world = self.world;
-                world.newest() >= until_then || world.rests() || !world.is_written()
+                let workload = self.workload;
+                workload.newest() >= until_then || workload.rests() || !workload.is_written()
             });
         }
     }
 
     fn go_on(&mut self, recording: &Recording) {
         let request = &mut self.request;
-        // In the middle of a snapshot there is no place: it begins again.
-        if let Some(place) = self.place {
-            request.after_revision = Some(place);
+        // In the middle of a snapshot there is no position: the watch starts over.
+        if let Some(position) = self.position {
+            request.after_revision = Some(position);
             request.list_id.clone_from(&self.list_id);
-            request.snapshot = self.habits.falls_back;
+            request.snapshot = self.profile.falls_back;
         }
         match &recording.end {
             None => {}
             Some((Code::OUT_OF_RANGE, _)) => {
-                // Says the contract: start from the list as it is.
-                self.place = None;
+                // As the contract says: start from the list as it is.
+                self.position = None;
                 request.after_revision = None;
                 request.snapshot = true;
             }
-            // CANCELLED: it did not read, so the reason could not be told.
+            // CANCELLED: the reason could not be sent to a client that does not read.
             Some((Code::UNAVAILABLE | Code::RESOURCE_EXHAUSTED | Code::CANCELLED, _)) => {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
@@ -195,26 +197,26 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// Whether it names a place to resume from, and nothing else.
+/// Whether the message is only a position to resume from.
 fn is_mark(message: &TaskUpdate) -> bool {
     matches!(&*message.action, "SYNCED" | "PROGRESS")
 }
 
-/// Checks all that a follower was sent; the last call must have told everything.
-pub fn check(log: &Log, habits: &Habits, recordings: &[Recording], goal: i64) {
+/// Checks all recordings of a watcher. The last one must reach the goal.
+pub fn check(log: &Log, profile: &WatcherProfile, recordings: &[Recording], goal: i64) {
     let failed = |at: usize, recording: &Recording, (what, found): Broken| -> i64 {
         let Recording { request, called_at, messages, end } = recording;
         panic!(
-            "{what:?}: {found}\ncall {at} of {}, {request} at {called_at}, {} messages, {end:?}, by {habits:?}",
+            "{what:?}: {found}\ncall {at} of {}, {request} at {called_at}, {} messages, {end:?}, by {profile:?}",
             recordings.len(),
             messages.len(),
         )
     };
     for (at, recording) in recordings.iter().enumerate() {
-        let place = match at + 1 == recordings.len() {
+        let position = match at + 1 == recordings.len() {
             true => log.check_up_to(recording, goal),
             false => log.check(recording),
         };
-        let _ = place.unwrap_or_else(|broken| failed(at, recording, broken));
+        let _ = position.unwrap_or_else(|broken| failed(at, recording, broken));
     }
 }

@@ -1,17 +1,19 @@
-//! A server on a port of its own, and what tests say to it.
+//! A server in this process, and calls to it.
 
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use grpcio::Method;
-use todo::client::{CallError, Client, Code, Mark, Watch, WatchEvent, WatchOptions, WatchStart};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::client::{
+    CallError, Client, Code, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart,
+};
 use todo::server::Server;
 use todo::state::Limits;
 use todo::store::{MemoryStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
-/// How long a test waits for what must come. Not a measure of speed.
+/// How long a test waits for an event that must happen. Not a measure of speed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server in this process.
@@ -35,7 +37,7 @@ impl TestServer {
         client(&self.address)
     }
 
-    /// Ends it in order. What it could not go on with is the error.
+    /// Shuts it down. The error is why it had stopped before.
     pub fn stop(mut self) -> Result<(), String> {
         self.server.take().unwrap().shutdown().map_err(|fatal| fatal.to_string())
     }
@@ -57,7 +59,7 @@ pub fn client(address: &str) -> Client {
     Client::new(address, DEADLINE).unwrap()
 }
 
-/// Calls beyond what the client's own methods say.
+/// Calls that the client has no methods for.
 pub trait Calls {
     fn make<Req, Resp: Unpin>(&self, m: &Method<Req, Resp>, r: &Req) -> Result<Resp, CallError>;
 
@@ -96,13 +98,13 @@ impl Calls for Client {
     }
 }
 
-/// What a refused call came to.
+/// The status of a call that must be refused.
 pub fn refusal<T: std::fmt::Debug>(answer: Result<T, CallError>) -> (Code, String) {
     let refused = answer.expect_err("the call should have been refused");
     (refused.code, refused.message)
 }
 
-/// A watch that is registered: its SYNCED has arrived. With the snapshot it began with.
+/// A watch that is registered: its SYNCED has arrived. Also returns its snapshot.
 pub fn watch(client: &Client, filter: Filter) -> (Watch, Vec<TaskUpdate>) {
     let options = WatchOptions { filter, start: WatchStart::Snapshot, ..Default::default() };
     let watch = client.watch(options).unwrap();
@@ -119,14 +121,16 @@ pub fn watch(client: &Client, filter: Filter) -> (Watch, Vec<TaskUpdate>) {
 pub fn next_update(watch: &Watch) -> TaskUpdate {
     match next_event(watch) {
         WatchEvent::Connected { .. } => next_update(watch),
-        // On a slow machine.
-        WatchEvent::Update(update) if Mark::of(&update) == Mark::Progress => next_update(watch),
+        // It comes on a slow machine.
+        WatchEvent::Update(update) if UpdateKind::from(&update) == UpdateKind::Progress => {
+            next_update(watch)
+        }
         WatchEvent::Update(update) => update,
         WatchEvent::Lost(why) | WatchEvent::Ended(why) => panic!("the watch ended: {why}"),
     }
 }
 
-/// The reason for which the watch ends, after what comes before it.
+/// Why the watch ends. Skips what comes before.
 pub fn end_of(watch: &Watch) -> CallError {
     loop {
         if let WatchEvent::Ended(why) = next_event(watch) {
@@ -147,7 +151,7 @@ pub fn receive<T>(from: &Receiver<T>, what: &str) -> T {
     }
 }
 
-/// Waits for what nothing announces.
+/// Waits for a condition that no event announces.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !holds() {

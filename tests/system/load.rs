@@ -1,23 +1,23 @@
-//! Many calls at once.
+//! Many concurrent calls.
 
 use futures_executor::block_on;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use grpcio::{CallOption, Method};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::{Calls, TestServer};
 use crate::stream::raw;
 
-/// Adds many tasks as fast as the server takes them. Returns their ids.
+/// Adds many tasks as fast as the server accepts them. Returns their ids.
 pub fn add_many(address: &str, calls: usize, title: &str) -> Vec<i32> {
     let request = |n| AddTaskRequest { title: format!("{title} {n}"), ..Default::default() };
     let answers = call_many(address, &methods::ADD_TASK, calls, request);
     answers.into_iter().map(|answer| answer.task.id).collect()
 }
 
-/// Gives a task many titles as fast as the server takes them.
+/// Retitles a task many times as fast as the server accepts it.
 pub fn retitle_many(address: &str, task_id: i32, calls: usize, title: &str) {
     let request = |n| UpdateTaskRequest {
         task_id,
@@ -52,8 +52,8 @@ fn call_many<Req, Resp: Unpin>(
     answers
 }
 
-/// Dropping the future of a completed call cancels it, behind an HTTP status of 200:
-/// only the gRPC status and the revision tell.
+/// Dropping the future of a completed call cancels it behind HTTP status 200: only the gRPC
+/// status and the revision show it.
 #[test]
 fn no_call_is_lost_inside_the_server() {
     const CALLS: usize = 20_000;

@@ -1,51 +1,52 @@
-//! History is forgotten while watchers still need it: they are told so, and never
-//! skip anything in silence.
+//! History is compacted while watchers still need it: their streams end with an error, and
+//! never skip a change silently.
 
 use std::thread;
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
-use todo::limits::{RECENT_CHANGES_MAX, SNAPSHOT_VERSIONS_MAX};
-use todo::rpc::methods::LIST_CHANGES;
-use todo::rpc::proto::*;
+use todo::limits::{CHANGE_LOG_CHANGES_MAX, PINNED_SNAPSHOTS_MAX};
 use todo::state::{Limits, Retention};
 use todo::store::{SqliteStore, Store};
+use todo::wire::methods::LIST_CHANGES;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::checker::Recording;
-use crate::follow::{Habits, check};
+use crate::follow::{WatcherProfile, check};
 use crate::harness::{Calls, TestServer, until};
 use crate::load::add_many;
 use crate::promises::{in_memory, write_at_once};
 use crate::stream::{Stream, environment, raw_in};
-use crate::world::{FILTERS, LogKeeper, World, check_answers};
+use crate::workload::{FILTERS, LogKeeper, Workload, check_answers};
 
-/// Keeps this many changes, and forgets older ones at once.
+/// Keeps this many changes, and compacts older ones immediately.
 pub fn short_history(revisions: i64) -> Limits {
     let history = Retention { revisions, revisions_max: revisions, ..Retention::default() };
-    Limits { watch_queue_max: 4, history, ..Limits::default() }
+    Limits { change_log_changes: 4, retention: history, ..Limits::default() }
 }
 
-/// Watchers that are far behind, some of whom make do with the list as it is.
-fn laggards() -> Vec<Habits> {
+/// Watchers that lag far behind. Some fall back to a snapshot.
+fn laggards() -> Vec<WatcherProfile> {
     let mut laggards = Vec::new();
     for (filter, seed) in FILTERS.into_iter().zip(1..) {
-        let mut habits = Habits::new(filter, seed).after(0);
-        habits.stalls_for = 900;
-        habits.request.max_updates_per_message = 5;
-        habits.hangs_up = seed % 2 == 0;
-        let mut falling_back = Habits { seed: seed + 10, ..habits.clone() }.with_snapshot();
+        let mut profile = WatcherProfile::new(filter, seed).after(0);
+        profile.stalls_for = 900;
+        profile.request.max_updates_per_message = 5;
+        profile.hangs_up = seed % 2 == 0;
+        let mut falling_back =
+            WatcherProfile { seed: seed + 10, ..profile.clone() }.with_snapshot();
         falling_back.falls_back = true;
         falling_back.hangs_up = true;
-        laggards.extend([habits, falling_back]);
+        laggards.extend([profile, falling_back]);
     }
     laggards
 }
 
-/// Adds more tasks than there are changes in memory. Returns how many.
+/// Adds more tasks than the change log holds. Returns how many.
 fn more_than_memory(server: &TestServer) -> usize {
-    let tasks = RECENT_CHANGES_MAX + 5_000;
-    // So long that the transport's window fills.
+    let tasks = CHANGE_LOG_CHANGES_MAX + 5_000;
+    // So long that they fill the transport's window.
     add_many(&server.address, tasks, &"x".repeat(200));
     tasks
 }
@@ -57,42 +58,42 @@ pub fn compacted(client: &Client) -> i64 {
 
 fn compaction_overtakes_watchers(store: Box<dyn Store>) {
     let server = TestServer::with(store, short_history(400));
-    let world = &World::with_log_keeper(&server.address, 300);
+    let workload = &Workload::with_log_keeper(&server.address, 300).with_purges();
     let watchers = &laggards();
     let (answers, goal, recorded, log) = thread::scope(|scope| {
-        let log = scope.spawn(|| LogKeeper::new(world).keep());
+        let log = scope.spawn(|| LogKeeper::new(workload).keep());
         let watching: Vec<_> =
-            watchers.iter().map(|habits| scope.spawn(|| world.follow(habits))).collect();
-        let answers = write_at_once(world, 6_000);
-        let goal = world.finish();
+            watchers.iter().map(|profile| scope.spawn(|| workload.follow(profile))).collect();
+        let answers = write_at_once(workload, 6_000);
+        let goal = workload.finish();
         let recorded: Vec<_> = watching.into_iter().map(|w| w.join().unwrap()).collect();
         (answers, goal, recorded, log.join().unwrap().log())
     });
     assert!(log.compacted > 1_000, "it was compacted to {}", log.compacted);
     check_answers(&log, &answers);
-    for (habits, recordings) in watchers.iter().zip(&recorded) {
-        check(&log, habits, recordings, goal);
+    for (profile, recordings) in watchers.iter().zip(&recorded) {
+        check(&log, profile, recordings, goal);
     }
     let out_of_range = |recording: &&Recording| {
         recording.end.as_ref().is_some_and(|(code, _)| *code == RpcStatusCode::OUT_OF_RANGE)
     };
     let gone = recorded.iter().flatten().filter(out_of_range).count();
-    assert!(gone > 0, "nobody's history was gone: the test does not test");
+    assert!(gone > 0, "no watcher lost its history: the test tests nothing");
 }
 
 #[test]
-fn compaction_during_catch_up_is_told_and_never_a_silent_gap_in_memory() {
+fn compaction_during_catch_up_is_an_error_and_never_a_gap_in_memory() {
     compaction_overtakes_watchers(in_memory());
 }
 
 #[test]
-fn compaction_during_catch_up_is_told_and_never_a_silent_gap_on_disk() {
+fn compaction_during_catch_up_is_an_error_and_never_a_gap_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     compaction_overtakes_watchers(Box::new(SqliteStore::open(dir.path()).unwrap()));
 }
 
-/// A snapshot that began with a list whose history is gone by now could not be
-/// continued: whoever comes now gets one that can.
+/// A watch cannot continue from a pinned snapshot whose later history was compacted: a new
+/// watch gets a newer snapshot.
 #[test]
 fn slow_snapshots_do_not_keep_others_from_recovering() {
     let server = TestServer::with(in_memory(), short_history(100));
@@ -102,7 +103,7 @@ fn slow_snapshots_do_not_keep_others_from_recovering() {
     let request =
         WatchTasksRequest { snapshot: true, filter: Filter::ANY.into(), ..Default::default() };
     let open = || Stream::open_lazy(&raw_in(&env, &server.address, narrow), &request);
-    let slow: Vec<_> = (1..=SNAPSHOT_VERSIONS_MAX as i32)
+    let slow: Vec<_> = (1..=PINNED_SNAPSHOTS_MAX as i32)
         .map(|id| {
             let stream = open();
             assert_eq!(stream.update().action, "RESET");
@@ -111,16 +112,16 @@ fn slow_snapshots_do_not_keep_others_from_recovering() {
         })
         .collect();
     let tasks = 1_000 + more_than_memory(&server);
-    until("their history is gone", || compacted(&client) > 2_000);
+    until("their history is compacted", || compacted(&client) > 2_000);
     let messages = open().up_to("SYNCED");
     assert_eq!(messages.last().unwrap().revision, client.revision());
     assert_eq!(messages.len(), tasks + 2, "RESET, the tasks, SYNCED");
     drop(slow);
 }
 
-/// The oldest revision that is left is named, and works; the one before it does not.
+/// The error names the oldest revision that can be resumed from, and the one before it fails.
 #[test]
-fn out_of_range_names_the_oldest_revision_that_is_left() {
+fn out_of_range_names_the_oldest_revision_that_is_kept() {
     let server = TestServer::with(in_memory(), short_history(100));
     let client = server.client();
     add_many(&server.address, 1_000, "task");
@@ -136,13 +137,13 @@ fn out_of_range_names_the_oldest_revision_that_is_left() {
     for asked in [0, 899] {
         let (code, why) = watch(asked).end();
         assert_eq!(code, RpcStatusCode::OUT_OF_RANGE);
-        assert!(why.contains("is kept after revision 900 only"), "{why}");
+        assert!(why.contains("history up to revision 900 was compacted"), "{why}");
     }
 }
 
-/// It stopped reading, and what it would have to read next is in no memory and on no
-/// disk: it is sent what was on its way, then the end.
-fn a_watcher_that_slept_too_long(store: Box<dyn Store>) {
+/// The client stopped reading, and what it would read next was compacted: it receives what
+/// was already sent, then the error.
+fn a_watcher_stalls_while_history_is_compacted(store: Box<dyn Store>) {
     let server = TestServer::with(store, short_history(1_000));
     let client = server.client();
     client.add("first").unwrap();
@@ -169,10 +170,11 @@ fn a_watcher_that_slept_too_long(store: Box<dyn Store>) {
     let received: Vec<_> = received.map(|update| update.revision).collect();
     let last = received.len() as i64;
     assert_eq!(received, (1..=last).collect::<Vec<_>>());
-    let said = end.message().split_once("is kept after revision ").unwrap().1;
-    let (from, rest) = said.split_once(" only, ").unwrap();
-    assert!(rest.starts_with(&format!("not after {last}:")), "{end:?}: it got {last}");
-    // As it was when the watcher came to it.
+    let said = end.message().split_once("history up to revision ").unwrap().1;
+    let (from, rest) = said.split_once(" was compacted, ").unwrap();
+    let asked = format!("but was requested from revision {last}:");
+    assert!(rest.starts_with(&asked), "{end:?}: it got {last}");
+    // The compacted revision when the stream got there.
     let from: i64 = from.parse().unwrap();
     assert!((last + 1..=compacted(&client)).contains(&from), "{end:?}");
     // One call recovers.
@@ -184,20 +186,20 @@ fn a_watcher_that_slept_too_long(store: Box<dyn Store>) {
 }
 
 #[test]
-fn a_watcher_that_slept_too_long_is_told_where_history_begins() {
+fn a_stalled_watcher_gets_an_error_that_says_where_history_begins() {
     let dir = tempfile::tempdir().unwrap();
-    a_watcher_that_slept_too_long(in_memory());
-    a_watcher_that_slept_too_long(Box::new(SqliteStore::open(dir.path()).unwrap()));
+    a_watcher_stalls_while_history_is_compacted(in_memory());
+    a_watcher_stalls_while_history_is_compacted(Box::new(SqliteStore::open(dir.path()).unwrap()));
 }
 
-/// The newest changes are in memory, too, also those that were compacted away: what is
-/// kept has one border, whoever asks.
+/// The change log in memory may still hold compacted changes: every call refuses them all
+/// the same.
 #[test]
-fn what_memory_still_holds_is_gone_all_the_same() {
+fn compacted_changes_that_are_in_memory_are_refused() {
     let server = TestServer::with(in_memory(), short_history(5));
     let client = server.client();
     add_many(&server.address, 30, "task");
-    until("all but five changes are forgotten", || compacted(&client) == 25);
+    until("all but five changes are compacted", || compacted(&client) == 25);
     for request in [
         ListChangesRequest { after_revision: Some(0), ..Default::default() },
         ListChangesRequest { after_revision: Some(24), ..Default::default() },

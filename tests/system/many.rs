@@ -8,16 +8,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use grpcio::{CallOption, Client};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{client, receive};
 use crate::load::add_many;
 use crate::stream::{environment, raw_in};
-use crate::world::FILTERS;
+use crate::workload::FILTERS;
 
-/// Half of them on connections of their own, half on a few that they share.
+/// Half of them have a connection each, half share a few.
 const WATCHERS: usize = 2_000;
 const CONNECTIONS_SHARED: usize = 4;
 const CHANGES: usize = 300;
@@ -55,7 +55,7 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
         async move {
             let mut seen = 0;
             while seen < CHANGES as i64 {
-                let mut message = stream.next().await.expect("it goes on").unwrap();
+                let mut message = stream.next().await.expect("the stream continues").unwrap();
                 if message.action == "SYNCED" {
                     say_synced.send(()).unwrap();
                     continue;
@@ -67,8 +67,8 @@ fn two_thousand_watchers_each_get_every_change_in_order() {
                 }
             }
             say_done.send(()).unwrap();
-            // Made when all are done: nothing that came before may come again.
-            let one_more = stream.next().await.expect("it goes on").unwrap();
+            // Made when all are done: a duplicate would come before it.
+            let one_more = stream.next().await.expect("the stream continues").unwrap();
             assert_eq!((one_more.revision, one_more.more.len()), (seen + 1, 0), "watcher {n}");
             say_next.send(()).unwrap();
             stream

@@ -1,16 +1,16 @@
-//! Each watch may be a connection of its own, so there are never more than open files
-//! allow.
+//! Each watch may use a connection of its own, so the limit of open files also limits the number
+//! of watches.
 
 use grpcio::RpcStatusCode;
 use todo::limits::OPEN_FILES_RESERVED;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::daemon::Daemon;
 use crate::harness::{Calls, client, until};
 use crate::stream::{Stream, environment, raw_in};
 
 #[test]
-fn watches_leave_room_for_other_calls_however_few_files_may_be_open() {
+fn watches_leave_open_files_for_other_calls() {
     const WATCHERS: usize = 50;
     let dir = tempfile::tempdir().unwrap();
     let files = OPEN_FILES_RESERVED + WATCHERS;
@@ -24,9 +24,9 @@ fn watches_leave_room_for_other_calls_however_few_files_may_be_open() {
     for watch in &refused {
         let (code, why) = watch.end();
         assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED);
-        assert!(why.contains("the server has its 50 watches"), "{why}");
+        assert!(why.contains("the server is at its limit of 50 watches"), "{why}");
     }
-    // They are still connected.
+    // The refused clients are still connected.
     let others: Vec<_> = (0..10).map(|_| client(&daemon.address)).collect();
     for (revision, other) in (1..).zip(&others) {
         assert_eq!(other.add("task").unwrap().revision, revision);

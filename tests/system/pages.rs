@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use todo::client::Edit;
-use todo::rpc::proto::*;
+use todo::wire::proto::*;
 
 use crate::harness::{self, Calls, TestServer, next_update, watch};
 use todo::state::Limits;

@@ -1,21 +1,21 @@
-//! The list as it was, and the changes that made it what it is.
+//! The list at earlier revisions, and its changes.
 
 use std::ops::Range;
 use std::thread;
 
 use todo::client::{CallError, Client, Code, Edit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::change_log::{Log, list_changes};
 use crate::harness::{Calls, TestServer, refusal, until};
 use crate::lost_history::{compacted, short_history};
 use crate::promises::{in_memory, write_at_once};
-use crate::world::{FILTERS, LogKeeper, World};
+use crate::workload::{FILTERS, LogKeeper, Workload};
 
-/// The list as it was, page by page.
+/// The list at a revision, page by page.
 fn list_at(
     client: &Client,
     revision: i64,
@@ -51,8 +51,8 @@ fn the_list_as_it_was_is_the_replayed_list_at_every_revision_and_for_every_filte
     on_each_store(|store| {
         let server = TestServer::with(store, Limits::default());
         let client = server.client();
-        let world = World::new(&server.address);
-        world.write(250, 1);
+        let workload = Workload::new(&server.address);
+        workload.write(250, 1);
         let log = Log::fetch(&client);
         for revision in 0..=log.newest() {
             for (filter, page_size) in FILTERS.into_iter().zip([0, 1, 3, 7, 10_000]) {
@@ -63,7 +63,7 @@ fn the_list_as_it_was_is_the_replayed_list_at_every_revision_and_for_every_filte
         let to_come = list_at(&client, log.newest() + 1, Filter::ANY, 0);
         let (code, why) = refusal(to_come);
         assert_eq!(code, Code::OutOfRange);
-        assert!(why.contains("yet to come"), "{why}");
+        assert!(why.contains("is in the future"), "{why}");
     });
 }
 
@@ -72,15 +72,15 @@ fn the_list_as_it_was_is_the_replayed_list_at_every_revision_and_for_every_filte
 fn the_list_as_it_was_stays_what_it_was_until_it_is_refused() {
     on_each_store(|store| {
         let server = TestServer::with(store, short_history(500));
-        let world = &World::with_log_keeper(&server.address, 400);
+        let workload = &Workload::with_log_keeper(&server.address, 400);
         let (listings, log) = thread::scope(|scope| {
-            let log = scope.spawn(|| LogKeeper::new(world).keep());
+            let log = scope.spawn(|| LogKeeper::new(workload).keep());
             let readers: Vec<_> = FILTERS
-                .map(|filter| scope.spawn(move || list_until_the_end(world, filter)))
+                .map(|filter| scope.spawn(move || list_until_the_end(workload, filter)))
                 .into_iter()
                 .collect();
-            write_at_once(world, 4_000);
-            world.finish();
+            write_at_once(workload, 4_000);
+            workload.finish();
             let listings: Vec<_> = readers.into_iter().map(|r| r.join().unwrap()).collect();
             (listings, log.join().unwrap().log())
         });
@@ -90,7 +90,7 @@ fn the_list_as_it_was_stays_what_it_was_until_it_is_refused() {
                 assert_eq!(listed, log.tasks_at(revision, filter), "{filter:?} at {revision}");
             }
         }
-        // What is kept is exact at both ends of the border.
+        // The compacted revision itself can be read, the one before it cannot.
         let client = server.client();
         until("history is compacted", || compacted(&client) >= client.revision() - 501);
         let compacted = compacted(&client);
@@ -100,16 +100,19 @@ fn the_list_as_it_was_stays_what_it_was_until_it_is_refused() {
         );
         let (code, why) = refusal(list_at(&client, compacted - 1, Filter::ANY, 9));
         assert_eq!(code, Code::OutOfRange);
-        assert!(why.contains(&format!("is kept after revision {compacted} only")), "{why}");
+        assert!(
+            why.contains(&format!("history up to revision {compacted} was compacted")),
+            "{why}"
+        );
     });
 }
 
-/// Listings of the list as it was 200 changes ago, as long as there are writers.
-pub fn list_until_the_end(world: &World, filter: Filter) -> Vec<(i64, Vec<Task>)> {
-    let client = crate::harness::client(&world.address);
+/// Listings of the list 200 changes ago, until the writers are done.
+pub fn list_until_the_end(workload: &Workload, filter: Filter) -> Vec<(i64, Vec<Task>)> {
+    let client = crate::harness::client(&workload.address);
     let mut listings = Vec::new();
-    while world.is_written() {
-        let revision = (world.newest() - 200).max(0);
+    while workload.is_written() {
+        let revision = (workload.newest() - 200).max(0);
         match list_at(&client, revision, filter, 20) {
             Ok(listed) => listings.push((revision, listed)),
             Err(gone) => assert_eq!(gone.code, Code::OutOfRange, "{gone}"),
@@ -134,7 +137,7 @@ fn changes_are_listed_in_pages_by_task_and_by_revision() {
     on_each_store(|store| {
         let server = TestServer::with(store, Limits::default());
         let client = server.client();
-        World::new(&server.address).write(1_200, 1);
+        Workload::new(&server.address).write(1_200, 1);
         let log = Log::fetch(&client);
         let newest = log.newest();
         let expected = |task: Option<i32>, range: Range<i64>| -> Vec<TaskUpdate> {
@@ -182,12 +185,12 @@ fn changes_that_cannot_be_listed_are_refused() {
         (
             ListChangesRequest { after_revision: Some(201), ..first.clone() },
             Code::OutOfRange,
-            "yet to come",
+            "is in the future",
         ),
         (
             ListChangesRequest { task_id: Some(3), after_revision: Some(0), ..first.clone() },
             Code::OutOfRange,
-            "is kept after revision 190 only",
+            "history up to revision 190 was compacted",
         ),
         (
             ListChangesRequest { after_revision: Some(-1), ..first.clone() },
@@ -220,7 +223,7 @@ fn changes_that_cannot_be_listed_are_refused() {
         assert_eq!(found, code, "{request}: {said}");
         assert!(said.contains(why), "{request}: {said}");
     }
-    // Of one task, what is left of its older changes is still shown.
+    // The listing of one task also has what is left of its older changes.
     let of_task = ListChangesRequest { task_id: Some(3), ..first.clone() };
     let (left, _) = list_changes(&client, &of_task).unwrap();
     assert_eq!(left.iter().map(|change| change.revision).collect::<Vec<_>>(), [6]);

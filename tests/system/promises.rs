@@ -1,31 +1,35 @@
-//! What a watch promises, under writers that do everything and watchers that do what
-//! they should not. The checker compares all that anybody was sent with the change log.
+//! The promises of a watch, under concurrent writers and badly behaved watchers. The checker
+//! compares every message of every stream with the change log.
 
 use std::thread;
 
-use todo::rpc::proto::Task;
 use todo::state::Limits;
 use todo::store::{MemoryStore, SqliteStore, Store};
+use todo::wire::proto::Task;
 
 use crate::change_log::Log;
 use crate::checker::Recording;
-use crate::follow::{Habits, check};
+use crate::follow::{WatcherProfile, check};
 use crate::harness::TestServer;
-use crate::world::{FILTERS, World, check_answers};
+use crate::workload::{FILTERS, Workload, check_answers};
 
 const WRITERS: u64 = 3;
 
-/// Writers and watchers at once; then everything is checked. Returns what each watcher
-/// was sent.
-fn run(server: &TestServer, changes: usize, watchers: &[Habits]) -> (Log, Vec<Vec<Recording>>) {
-    run_with(server, watchers, |world| write_at_once(world, changes))
+/// Runs writers and watchers together, then checks everything. Returns the recordings of
+/// each watcher.
+fn run(
+    server: &TestServer,
+    changes: usize,
+    watchers: &[WatcherProfile],
+) -> (Log, Vec<Vec<Recording>>) {
+    run_with(server, watchers, |workload| write_at_once(workload, changes))
 }
 
-/// By several clients.
-pub fn write_at_once(world: &World, changes: usize) -> Vec<Task> {
+/// Writes with several clients.
+pub fn write_at_once(workload: &Workload, changes: usize) -> Vec<Task> {
     thread::scope(|scope| {
         let writing: Vec<_> = (1..=WRITERS)
-            .map(|seed| scope.spawn(move || world.write(changes / WRITERS as usize, seed)))
+            .map(|seed| scope.spawn(move || workload.write(changes / WRITERS as usize, seed)))
             .collect();
         writing.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     })
@@ -33,42 +37,42 @@ pub fn write_at_once(world: &World, changes: usize) -> Vec<Task> {
 
 fn run_with(
     server: &TestServer,
-    watchers: &[Habits],
-    write: impl FnOnce(&World) -> Vec<Task>,
+    watchers: &[WatcherProfile],
+    write: impl FnOnce(&Workload) -> Vec<Task>,
 ) -> (Log, Vec<Vec<Recording>>) {
-    let world = &World::new(&server.address);
-    world.write(50, 99);
+    let workload = &Workload::new(&server.address);
+    workload.write(50, 99);
     let (answers, goal, recorded) = thread::scope(|scope| {
         let watching: Vec<_> =
-            watchers.iter().map(|habits| scope.spawn(move || world.follow(habits))).collect();
-        let answers = write(world);
-        let goal = world.finish();
+            watchers.iter().map(|profile| scope.spawn(move || workload.follow(profile))).collect();
+        let answers = write(workload);
+        let goal = workload.finish();
         let recorded: Vec<_> = watching.into_iter().map(|w| w.join().unwrap()).collect();
         (answers, goal, recorded)
     });
     let log = Log::fetch(&server.client());
     check_answers(&log, &answers);
-    for (habits, recordings) in watchers.iter().zip(&recorded) {
-        check(&log, habits, recordings, goal);
+    for (profile, recordings) in watchers.iter().zip(&recorded) {
+        check(&log, profile, recordings, goal);
     }
     (log, recorded)
 }
 
-/// Queues so short that everybody falls behind all the time.
-fn short_queues() -> Limits {
-    Limits { watch_queue_max: 4, ..Limits::default() }
+/// A change log so short that every stream keeps lagging.
+fn short_log() -> Limits {
+    Limits { change_log_changes: 4, ..Limits::default() }
 }
 
 pub fn in_memory() -> Box<dyn Store> {
     Box::new(MemoryStore::new("test-list"))
 }
 
-/// Ordered, unique, lossless: for every filter, with every way to begin.
+/// Ordered, unique, lossless: for every filter, with every way to start.
 #[test]
-fn every_watcher_is_sent_every_change_that_concerns_it_once_and_in_order() {
+fn every_watcher_receives_every_change_that_concerns_it_once_and_in_order() {
     let mut watchers = Vec::new();
     for (filter, seed) in FILTERS.into_iter().zip(0..) {
-        let steady = Habits::new(filter, seed);
+        let steady = WatcherProfile::new(filter, seed);
         let mut packed = steady.clone().after(0);
         packed.request.max_updates_per_message = [0, 1, 3, 1_000, i32::MAX][seed as usize];
         let mut slow = steady.clone().after(7);
@@ -77,12 +81,12 @@ fn every_watcher_is_sent_every_change_that_concerns_it_once_and_in_order() {
         slow.request.progress_interval_ms = 100;
         watchers.extend([packed, slow, steady.with_snapshot()]);
     }
-    run(&TestServer::with(in_memory(), short_queues()), 6_000, &watchers);
+    run(&TestServer::with(in_memory(), short_log()), 6_000, &watchers);
 }
 
 /// Resumable: a call may end after any message.
 #[test]
-fn a_watcher_that_hangs_up_anywhere_goes_on_by_revision_and_misses_nothing() {
+fn a_watcher_that_hangs_up_anywhere_resumes_by_revision_and_misses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let on_disk: Box<dyn Store> = Box::new(SqliteStore::open(dir.path()).unwrap());
     for store in [in_memory(), on_disk] {
@@ -90,38 +94,38 @@ fn a_watcher_that_hangs_up_anywhere_goes_on_by_revision_and_misses_nothing() {
             .into_iter()
             .zip(1..)
             .flat_map(|(filter, seed)| {
-                let mut habits = Habits::new(filter, seed).after(0);
-                habits.hangs_up = true;
-                let mut falling_back = habits.clone().with_snapshot();
+                let mut profile = WatcherProfile::new(filter, seed).after(0);
+                profile.hangs_up = true;
+                let mut falling_back = profile.clone().with_snapshot();
                 falling_back.falls_back = true;
                 falling_back.stalls_for = 300;
-                [habits, falling_back]
+                [profile, falling_back]
             })
             .collect();
-        let (_, recorded) = run(&TestServer::with(store, short_queues()), 3_000, &watchers);
+        let (_, recorded) = run(&TestServer::with(store, short_log()), 3_000, &watchers);
         assert!(recorded.iter().any(|calls| calls.len() > 10), "they did hang up");
         let reset = |recording: &Recording| recording.messages.iter().any(|m| m.action == "RESET");
         assert!(!recorded.iter().flatten().any(reset), "all history was there");
     }
 }
 
-/// Bookmarkable: who goes on from marks alone misses nothing, and gets nothing twice
-/// within a call. Rare tasks make for many marks.
+/// Bookmarkable: a client that resumes only from SYNCED and PROGRESS misses nothing, and
+/// receives nothing twice within a call. Rare changes make for many such messages.
 #[test]
-fn a_mark_is_a_place_to_resume_from() {
+fn synced_and_progress_are_positions_to_resume_from() {
     let mut watchers = Vec::new();
     for (filter, seed) in FILTERS.into_iter().zip(1..) {
-        let mut habits = Habits::new(filter, seed).after(0);
-        habits.request.progress_interval_ms = 100;
-        habits.hangs_up = true;
-        habits.trusts_marks_only = true;
-        watchers.push(habits);
+        let mut profile = WatcherProfile::new(filter, seed).after(0);
+        profile.request.progress_interval_ms = 100;
+        profile.hangs_up = true;
+        profile.trusts_marks_only = true;
+        watchers.push(profile);
     }
-    run_with(&TestServer::with(in_memory(), short_queues()), &watchers, |world| {
+    run_with(&TestServer::with(in_memory(), short_log()), &watchers, |workload| {
         let mut answers = Vec::new();
         for _ in 0..8 {
-            answers.extend(write_at_once(world, 300));
-            world.wait_for_progress(watchers.len() as i64);
+            answers.extend(write_at_once(workload, 300));
+            workload.wait_for_progress(watchers.len() as i64);
         }
         answers
     });

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use todo::client::{Client, Code, Edit};
-use todo::rpc::methods;
-use todo::rpc::proto::*;
 use todo::state::Limits;
 use todo::store::SqliteStore;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::{self, Calls, TestServer, refusal};
 
@@ -85,18 +85,18 @@ fn repeats_in_flight_together_change_the_list_once() {
 
 #[test]
 fn a_call_that_waited_past_its_deadline_is_not_executed() {
-    let (store, gate) = crate::durability::gated();
+    let (store, gate) = crate::test_store::gated(1);
     let server = TestServer::with(store, Limits::default());
     let client = server.client();
     std::thread::scope(|scope| {
         let blocker = scope.spawn(|| client.add("in time"));
         gate.entered();
-        // While the first one's commit is held, this one's deadline passes.
+        // This call's deadline passes while the first one's commit is held.
         let hasty = Client::new(&server.address, Duration::from_millis(50)).unwrap();
         let request = AddTaskRequest { title: "too late".to_owned(), ..Default::default() };
         let (code, _) = refusal(hasty.call(&methods::ADD_TASK, &request));
         assert_eq!(code, Code::DeadlineExceeded);
-        // The server's deadline is a little later than the client's.
+        // The server's deadline is slightly later than the client's.
         let _ = crossbeam_channel::never::<()>().recv_timeout(Duration::from_millis(200));
         gate.open();
         blocker.join().unwrap().unwrap();

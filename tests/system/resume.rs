@@ -1,11 +1,11 @@
-//! Watches that go on where another one ended.
+//! Watches that resume from a revision.
 
 use grpcio::RpcStatusCode;
 use todo::client::{Client, Edit};
-use todo::limits::RECENT_CHANGES_MAX;
-use todo::rpc::proto::*;
+use todo::limits::CHANGE_LOG_CHANGES_MAX;
 use todo::state::Limits;
 use todo::store::{SqliteStore, Store};
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::harness::{Calls, TestServer};
@@ -53,7 +53,7 @@ fn on_each_store(test: impl Fn(&TestServer)) {
 }
 
 #[test]
-fn a_resume_sends_what_came_after_then_synced_then_lives() {
+fn a_resume_sends_later_changes_then_synced_then_live_changes() {
     on_each_store(|server| {
         for (revision, history) in [
             (0, "ADDED@1 ADDED@2 COMPLETED@3 UPDATED@4 DELETED@5 REOPENED@6 SYNCED@6"),
@@ -92,8 +92,8 @@ fn a_revision_that_cannot_be_resumed_from_is_out_of_range_or_falls_back() {
     on_each_store(|server| {
         let other_list = WatchTasksRequest { list_id: "other".to_owned(), ..after(3) };
         for (request, why) in [
-            (after(7), "revision 7 is yet to come, the list is at 6"),
-            (other_list, "after_revision is of list other"),
+            (after(7), "revision 7 is in the future: the list is at revision 6"),
+            (other_list, "after_revision belongs to list other"),
         ] {
             let (code, message) = watch(server, &request).end();
             assert_eq!(code, RpcStatusCode::OUT_OF_RANGE);
@@ -140,7 +140,7 @@ fn history_is_packed_only_on_request() {
 }
 
 #[test]
-fn progress_tells_up_to_where_everything_was_sent() {
+fn progress_names_the_revision_up_to_which_everything_was_sent() {
     let server = TestServer::start();
     let client = server.client();
     client.add("milk").unwrap();
@@ -162,22 +162,22 @@ fn progress_tells_up_to_where_everything_was_sent() {
     assert_eq!(shown(&[stream.update()]), "PROGRESS@3");
 }
 
-/// The newest changes are in memory, older ones on disk: a watcher that is behind does
-/// not see the border, nor the live feed it comes to.
+/// The newest changes are in memory, older ones on disk: a lagging watcher receives all of
+/// them, and then the live ones, without a seam.
 #[test]
 fn a_slow_watcher_gets_everything_and_holds_up_nobody() {
     const CHANGES: usize = 30_000;
-    const { assert!(CHANGES > RECENT_CHANGES_MAX) };
-    let limits = Limits { watch_queue_max: 8, ..Limits::default() };
+    const { assert!(CHANGES > CHANGE_LOG_CHANGES_MAX) };
+    let limits = Limits { change_log_changes: 8, ..Limits::default() };
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::with(Box::new(SqliteStore::open(dir.path()).unwrap()), limits);
     let client = server.client();
     let title = "x".repeat(500);
-    // It reads nothing until all is written: the transport takes 64 KiB.
+    // It reads nothing until everything is written: the transport buffers 64 KiB.
     let slow = raw(&server.address, narrow);
     let request = WatchTasksRequest { max_updates_per_message: 7, ..after(0) };
     let stalled = slow
-        .server_streaming(&todo::rpc::methods::WATCH_TASKS, &request, Default::default())
+        .server_streaming(&todo::wire::methods::WATCH_TASKS, &request, Default::default())
         .unwrap();
     add_many(&server.address, CHANGES, &title);
     let last = client.revision();

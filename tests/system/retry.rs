@@ -8,7 +8,7 @@ use std::thread;
 use todo::client::Code;
 
 use crate::harness::{Calls, TestServer, client, refusal};
-use crate::neutral::script;
+use crate::interop::script;
 
 /// https://www.rfc-editor.org/rfc/rfc9113#section-4.1
 const FRAME_HEADER_BYTES: usize = 9;
@@ -55,23 +55,23 @@ fn a_lost_answer_is_asked_for_again_and_the_change_happens_once() {
 }
 
 /// The example's server, as a Python program.
-struct SeedServer {
+struct ExampleServer {
     child: Child,
     address: String,
 }
 
-impl SeedServer {
-    fn start() -> SeedServer {
+impl ExampleServer {
+    fn start() -> ExampleServer {
         let mut child =
-            script("run_seed_server.py").arg("0").stdout(Stdio::piped()).spawn().unwrap();
+            script("run_example_server.py").arg("0").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-        SeedServer { child, address }
+        ExampleServer { child, address }
     }
 }
 
-impl Drop for SeedServer {
+impl Drop for ExampleServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -80,18 +80,18 @@ impl Drop for SeedServer {
 
 #[test]
 fn an_add_is_never_sent_twice_to_a_server_that_knows_no_request_ids() {
-    let seed = SeedServer::start();
-    let lossy = client(&proxy_that_loses_the_first_answer(&seed.address));
+    let example = ExampleServer::start();
+    let lossy = client(&proxy_that_loses_the_first_answer(&example.address));
     assert_eq!(refusal(lossy.add("milk")).0, Code::Unavailable);
-    assert_eq!(client(&seed.address).titles(), ["milk"]);
+    assert_eq!(client(&example.address).titles(), ["milk"]);
 }
 
 #[test]
-fn todo_works_against_the_seeds_server() {
-    let seed = SeedServer::start();
+fn todo_works_against_the_reference_examples_server() {
+    let example = ExampleServer::start();
     let todo = |args: &[&str]| {
         let out = assert_cmd::Command::new(env!("CARGO_BIN_EXE_todo"))
-            .args(["--server", &seed.address])
+            .args(["--server", &example.address])
             .args(args)
             .output()
             .unwrap();
@@ -104,5 +104,5 @@ fn todo_works_against_the_seeds_server() {
     assert_eq!(todo(&["done", "9"]), (3, "todo: 9: Task not found\n".to_owned()));
     let (code, said) = todo(&["reopen", "1"]);
     assert_eq!((code, said.lines().count()), (1, 1), "one sentence: {said}");
-    assert!(said.contains("does not offer ReopenTask"), "{said}");
+    assert!(said.contains("does not have ReopenTask"), "{said}");
 }

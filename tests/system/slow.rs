@@ -1,5 +1,5 @@
-//! Slow watchers: nobody waits for them, and they do not pile up memory. Who does not
-//! read at all is cut off; who reads slowly, or has nothing to read, is not.
+//! Slow watchers: nobody waits for them, and their memory is limited. A client that does not
+//! read at all is cut off; one that reads slowly, or has nothing to read, is not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,28 +8,28 @@ use std::time::Duration;
 use crossbeam_channel::never;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
-use todo::limits::{BURST_CHANGES_MAX, WATCH_QUEUE_MAX_DEFAULT};
-use todo::rpc::proto::*;
+use todo::limits::{CHANGE_LOG_BYTES_MAX, UPDATE_BATCH_BYTES_MAX};
 use todo::state::Limits;
 use todo::store::MemoryStore;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::daemon::Daemon;
 use crate::harness::{self, DEADLINE, TestServer};
 use crate::load::{add_many, retitle_many};
 use crate::stream::{Stream, environment, raw_in};
-use crate::world::FILTERS;
+use crate::workload::FILTERS;
 
 fn after(revision: i64, filter: Filter) -> WatchTasksRequest {
     let filter = filter.into();
     WatchTasksRequest { after_revision: Some(revision), filter, ..Default::default() }
 }
 
-/// Each change is acknowledged, and sent to who reads, before the next one is made: had
-/// anybody to wait for those who do not read, nothing would move.
+/// Each change is acknowledged, and received by the watchers that read, before the next one
+/// is made: if they waited for the stalled ones, the test would hang.
 #[test]
-fn writers_and_other_watchers_never_wait_for_those_who_do_not_read() {
-    let limits = Limits { watch_queue_max: 64, ..Limits::default() };
+fn writers_and_other_watchers_never_wait_for_a_stalled_watcher() {
+    let limits = Limits { change_log_changes: 64, ..Limits::default() };
     let server = TestServer::with(Box::new(MemoryStore::new("l")), limits);
     let client = server.client();
     let env = environment();
@@ -59,18 +59,18 @@ fn writers_and_other_watchers_never_wait_for_those_who_do_not_read() {
     }
 }
 
-/// While one that reads nothing is cut off, and its place free, there is time for two
-/// timeouts: neither who reads a little now and then, nor who has nothing to read, is.
+/// While a client that reads nothing is cut off, two timeouts pass: neither a client that
+/// reads a little now and then nor one that has nothing to read is cut off.
 #[test]
-fn only_who_does_not_read_what_there_is_is_cut_off() {
-    /// A little of what there is, and then a pause. The transport's window is read empty
-    /// several times in a timeout.
-    const READ_AT_ONCE: usize = 20;
+fn only_a_client_that_does_not_read_is_cut_off() {
+    /// Messages between two pauses: the transport's window is emptied several times within a
+    /// timeout.
+    const READ_BETWEEN_PAUSES: usize = 20;
     const PAUSE: Duration = Duration::from_millis(100);
-    /// Enough that it is behind for as long as the others are waited for.
+    /// Enough that the slow client lags until the test is over.
     const CHANGES: usize = 14_000;
     const PAUSES_MAX: usize = (DEADLINE.as_millis() / PAUSE.as_millis()) as usize;
-    const { assert!(CHANGES > READ_AT_ONCE * PAUSES_MAX) };
+    const { assert!(CHANGES > READ_BETWEEN_PAUSES * PAUSES_MAX) };
     let limits = Limits {
         watchers_max: 3,
         watch_stall_timeout: Duration::from_secs(5),
@@ -92,7 +92,7 @@ fn only_who_does_not_read_what_there_is_is_cut_off() {
         let reading = scope.spawn(|| {
             let mut read = 1;
             while !is_over.load(Ordering::SeqCst) {
-                for _ in 0..READ_AT_ONCE {
+                for _ in 0..READ_BETWEEN_PAUSES {
                     read += i64::from(slow.update().revision == read + 1);
                 }
                 let _ = never::<()>().recv_timeout(PAUSE);
@@ -121,15 +121,15 @@ fn only_who_does_not_read_what_there_is_is_cut_off() {
     assert_eq!(idle.update().action, "DELETED");
 }
 
-/// A watcher that stalls holds on to what is being sent to it: one burst. What waits for
-/// it is shared with the others, or forgotten once it falls behind, however long the
-/// others go on. The same changes without a watcher show what the rest takes.
+/// A stalled watcher holds the one update batch that is being sent to it. Later changes are
+/// in the change log, which has a limit, and then only in the store. A run without watchers
+/// shows what everything else takes.
 #[test]
-fn memory_stays_bounded_however_far_watchers_are_behind() {
+fn memory_stays_bounded_however_far_watchers_lag() {
     const WATCHERS: usize = 50;
     const CHANGES: usize = 40_000;
     const FILTERED: [Filter; 3] = [Filter::ANY, Filter::LIVE, Filter::OPEN];
-    // The longest there is.
+    // The longest title.
     const UPDATE_KIB: usize = 4;
     let title = "\u{1F4DD}".repeat(1_000);
     let peak_mib = |watchers: usize| {
@@ -138,7 +138,7 @@ fn memory_stays_bounded_however_far_watchers_are_behind() {
         let id = harness::client(&daemon.address).add("task").unwrap().id;
         let env = environment();
         let mut stalled = Vec::new();
-        // One after the other, so that they stop at different places.
+        // One after the other, so that they stall at different positions.
         for part in 0..WATCHERS {
             if part < watchers {
                 let filter = FILTERED[part % FILTERED.len()];
@@ -152,11 +152,12 @@ fn memory_stays_bounded_however_far_watchers_are_behind() {
         daemon.peak_memory_kib() as usize / 1_024
     };
     let mib = |updates: usize| updates * UPDATE_KIB / 1_024;
-    let bursts = WATCHERS * mib(BURST_CHANGES_MAX);
-    let queues = FILTERED.len() * mib(WATCH_QUEUE_MAX_DEFAULT);
+    let batches = WATCHERS * UPDATE_BATCH_BYTES_MAX / (1_024 * 1_024);
+    // Records, tasks and encoded updates for each filter.
+    let log = (2 + FILTERED.len()) * CHANGE_LOG_BYTES_MAX / (1_024 * 1_024);
     let unbounded = FILTERED.len() * mib(CHANGES);
-    let most = (bursts + queues) * 5 / 4;
-    assert!(most < unbounded, "{most} MiB would not show that the queues have no bound");
+    let most = (batches + log) * 5 / 4;
+    assert!(most < unbounded, "{most} MiB would not show that memory is bounded");
     let (alone, watched) = (peak_mib(0), peak_mib(WATCHERS));
     assert!(watched < alone + most, "{watched} MiB with watchers, {alone} MiB without");
 }

@@ -1,127 +1,63 @@
-//! A history that takes its time, or is gone all of a sudden: what happens between two
-//! reads of it.
+//! A history that is slow to read, or is compacted between two reads.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::never;
 use grpcio::RpcStatusCode;
 use todo::client::Edit;
 use todo::limits::HISTORY_READ_MAX;
-use todo::model::{self, Change, Remembered, RequestId, Revision, TaskId};
-use todo::rpc::proto::*;
 use todo::state::Limits;
-use todo::store::{
-    Batch, ChangeRange, CommitError, CompactionDue, History, HistoryError, Loaded, SqliteStore,
-    Store, StoreError,
-};
+use todo::store::{HistoryError, SqliteStore};
+use todo::wire::proto::*;
 
 use crate::change_log::Log;
 use crate::checker::Recording;
 use crate::harness::{Calls, TestServer};
 use crate::load::add_many;
 use crate::stream::{Stream, raw};
+use crate::test_store::{BeforeRead, TestStore, take};
 
-/// One read takes this long; PROGRESS is due after two.
+/// The time that one read takes; PROGRESS is due after two.
 const READ: Duration = Duration::from_millis(60);
 
-/// A store whose history is another.
-struct OddStore(SqliteStore, fn(Box<dyn History>) -> Box<dyn History>);
-
-struct SlowHistory(Box<dyn History>);
-
 /// The first read finds that compaction was faster.
-struct GoneAtFirst {
-    was_read: bool,
-    history: Box<dyn History>,
+fn compacted_at_first() -> BeforeRead {
+    let mut was_read = false;
+    Box::new(move |range| match std::mem::replace(&mut was_read, true) {
+        true => Ok(()),
+        false => Err(HistoryError::Compacted { compacted: range.after + 1 }),
+    })
 }
 
-impl Store for OddStore {
-    fn load(&mut self) -> Result<Loaded, StoreError> {
-        self.0.load()
-    }
-
-    fn find_request(&mut self, id: &RequestId) -> Result<Option<Remembered>, StoreError> {
-        self.0.find_request(id)
-    }
-
-    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        self.0.commit(batch)
-    }
-
-    fn history(&mut self) -> Result<Box<dyn History>, StoreError> {
-        Ok(self.1(self.0.history()?))
-    }
-
-    fn compact(&mut self, due: &CompactionDue) -> Result<Revision, CommitError> {
-        self.0.compact(due)
-    }
-
-    fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Box::new(self.0).close()
-    }
-}
-
-impl History for SlowHistory {
-    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<Change>, HistoryError> {
-        let _ = never::<()>().recv_timeout(READ);
-        self.0.changes(range)
-    }
-
-    fn tasks_at(
-        &mut self,
-        revision: Revision,
-        after: TaskId,
-        max: usize,
-    ) -> Result<Vec<Arc<model::Task>>, HistoryError> {
-        self.0.tasks_at(revision, after, max)
-    }
-}
-
-impl History for GoneAtFirst {
-    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<Change>, HistoryError> {
-        match std::mem::replace(&mut self.was_read, true) {
-            true => self.history.changes(range),
-            false => Err(HistoryError::Gone { compacted: range.after + 1 }),
-        }
-    }
-
-    fn tasks_at(
-        &mut self,
-        revision: Revision,
-        after: TaskId,
-        max: usize,
-    ) -> Result<Vec<Arc<model::Task>>, HistoryError> {
-        self.history.tasks_at(revision, after, max)
-    }
-}
-
-/// Whatever does not concern the filter is passed over, block by block; what does comes
-/// right behind a block's end.
+/// History that does not concern the filter is skipped, chunk by chunk. What concerns it
+/// comes immediately after the end of a chunk.
 #[test]
 fn progress_in_the_middle_of_history_is_never_ahead_of_what_was_sent() {
-    const BLOCK: usize = HISTORY_READ_MAX;
+    const CHUNK: usize = HISTORY_READ_MAX;
     let dir = tempfile::tempdir().unwrap();
     let open = || SqliteStore::open(dir.path()).unwrap();
     let server = TestServer::with(Box::new(open()), Limits::default());
     let client = server.client();
-    add_many(&server.address, 2 * BLOCK, "task");
+    add_many(&server.address, 2 * CHUNK, "task");
     for id in 1..=4 {
         let edit = if id % 2 == 0 { Edit::Delete } else { Edit::Complete };
-        let revision = client.edit(id, edit).unwrap().unwrap().revision;
-        assert_eq!(revision % BLOCK as i64, 1, "the first of a block");
-        add_many(&server.address, 2 * BLOCK - 1, "task");
+        let revision = client.edit(id, edit).unwrap().revision;
+        assert_eq!(revision % CHUNK as i64, 1, "the first of a chunk");
+        add_many(&server.address, 2 * CHUNK - 1, "task");
     }
     let log = Log::fetch(&client);
     let called_at = client.revision();
     server.stop().unwrap();
-    // Nothing of it is in memory now.
-    let server = TestServer::with(
-        Box::new(OddStore(open(), |history| Box::new(SlowHistory(history)))),
-        Limits::default(),
-    );
+    // The change log in memory is empty now.
+    let slow = || -> BeforeRead {
+        Box::new(|_| {
+            take(READ);
+            Ok(())
+        })
+    };
+    let store = TestStore::new(open()).before_read(slow);
+    let server = TestServer::with(Box::new(store), Limits::default());
     let mut in_history = 0;
-    for after in [0, 1, BLOCK as i64 - 1, 2 * BLOCK as i64 - 1] {
+    for after in [0, 1, CHUNK as i64 - 1, 2 * CHUNK as i64 - 1] {
         for filter in [Filter::COMPLETED, Filter::DELETED] {
             let request = WatchTasksRequest {
                 after_revision: Some(after),
@@ -147,17 +83,15 @@ fn one_call_recovers_even_if_compaction_is_faster_than_its_first_read() {
         let server = TestServer::with(Box::new(open()), Limits::default());
         add_many(&server.address, 3, "task");
         server.stop().unwrap();
-        // Nothing of it is in memory now.
-        let store = Box::new(OddStore(open(), |history| {
-            Box::new(GoneAtFirst { was_read: false, history })
-        }));
-        let server = TestServer::with(store, Limits::default());
+        // The change log in memory is empty now.
+        let store = TestStore::new(open()).before_read(compacted_at_first);
+        let server = TestServer::with(Box::new(store), Limits::default());
         let request = WatchTasksRequest { after_revision: Some(1), snapshot, ..Default::default() };
         let stream = Stream::open(&raw(&server.address, |channel| channel), &request);
         if !snapshot {
             let (code, why) = stream.end();
             assert_eq!(code, RpcStatusCode::OUT_OF_RANGE, "{why}");
-            assert!(why.contains("kept after revision 2 only"), "{why}");
+            assert!(why.contains("history up to revision 2 was compacted"), "{why}");
             continue;
         }
         let actions: Vec<_> = stream.up_to("SYNCED").into_iter().map(|u| u.action).collect();

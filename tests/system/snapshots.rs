@@ -1,8 +1,8 @@
 //! Snapshot and stream meet without gap or duplicate, however long the snapshot takes.
 
 use todo::client::Edit;
-use todo::limits::SNAPSHOT_VERSIONS_MAX;
-use todo::rpc::proto::*;
+use todo::limits::PINNED_SNAPSHOTS_MAX;
+use todo::wire::proto::*;
 
 use crate::abuse::narrow;
 use crate::change_log::Log;
@@ -10,19 +10,19 @@ use crate::checker::Recording;
 use crate::harness::{Calls, TestServer};
 use crate::load::add_many;
 use crate::stream::{Stream, environment, raw_in};
-use crate::world::FILTERS;
+use crate::workload::FILTERS;
 
-/// More snapshots on their way out than the server keeps old lists for: those that share
-/// an older one are told what came since before they are told that they are synced.
+/// More snapshots are being sent than the server pins versions of the list: watches that
+/// share an older version receive the changes since then before SYNCED.
 #[test]
 fn more_slow_snapshots_than_old_lists_all_meet_their_streams() {
     let server = TestServer::start();
     let client = server.client();
-    // Far more than the transport takes for a client that does not read.
+    // Far more than the transport buffers for a client that does not read.
     add_many(&server.address, 1_000, &"x".repeat(500));
     let env = environment();
     let mut slow = Vec::new();
-    let large = std::iter::repeat_n(Filter::ANY, SNAPSHOT_VERSIONS_MAX);
+    let large = std::iter::repeat_n(Filter::ANY, PINNED_SNAPSHOTS_MAX);
     for (id, filter) in (1..).zip(large.chain(FILTERS).chain(FILTERS)) {
         let request =
             WatchTasksRequest { snapshot: true, filter: filter.into(), ..Default::default() };
@@ -31,7 +31,7 @@ fn more_slow_snapshots_than_old_lists_all_meet_their_streams() {
         let stream = Stream::open_lazy(&connection, &request);
         let reset = stream.update();
         slow.push((stream, Recording { request, called_at, messages: vec![reset], end: None }));
-        // Each time it is another list.
+        // Each snapshot is of another revision.
         client.edit(id, Edit::Complete).unwrap();
         client.edit(id + 100, Edit::Delete).unwrap();
     }

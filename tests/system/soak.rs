@@ -1,50 +1,50 @@
-//! The same for minutes, or hours: nothing grows, and nothing is ever lost.
+//! The same workload for minutes, or hours: nothing leaks, and nothing is lost.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use todo::limits::READER_THREADS;
+
 use crate::checker::Recording;
 use crate::daemon::Daemon;
-use crate::follow::{Habits, check};
+use crate::follow::{WatcherProfile, check};
 use crate::harness::{Calls, client, until};
 use crate::past::list_until_the_end;
 use crate::promises::write_at_once;
-use crate::world::{FILTERS, LogKeeper, World, check_answers};
+use crate::workload::{FILTERS, LogKeeper, Workload, check_answers};
 
-/// How long: 120, or what TODO_TEST_SOAK_SECONDS says.
+/// The duration: TODO_TEST_SOAK_SECONDS, by default 120.
 fn soak_time() -> Duration {
     let seconds = std::env::var("TODO_TEST_SOAK_SECONDS");
     Duration::from_secs(seconds.map_or(120, |seconds| seconds.parse().unwrap()))
 }
 
-/// History so short that compaction always runs, and clients are soon cut off.
-const OPTIONS: [&str; 8] = [
+/// History so short that compaction always runs, and a short stall timeout.
+const OPTIONS: [&str; 6] = [
     "--history-revisions",
     "1000",
     "--history-revisions-max",
     "1000",
-    "--watch-queue-max",
-    "64",
     "--watch-stall-timeout",
     "1s",
 ];
 const TASKS: i32 = 500;
 const CHANGES_PER_ROUND: usize = 3_000;
-/// SQLite starts the write-ahead log over after 4 MiB, unless readers keep it from that.
+/// SQLite restarts the WAL after 4 MiB, unless readers prevent it.
 const WAL_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-fn watchers(world: &World, round: u64) -> Vec<Habits> {
+fn watchers(workload: &Workload, round: u64) -> Vec<WatcherProfile> {
     let mut watchers = Vec::new();
     for (filter, seed) in FILTERS.into_iter().zip(100 * round..) {
-        let mut steady = Habits::new(filter, seed).after(world.newest());
+        let mut steady = WatcherProfile::new(filter, seed).after(workload.newest());
         steady.request.max_updates_per_message = 100;
-        let mut resuming = Habits { seed: seed + 10, ..steady.clone() };
+        let mut resuming = WatcherProfile { seed: seed + 10, ..steady.clone() };
         resuming.hangs_up = true;
-        let mut stalling = Habits::new(filter, seed + 20).with_snapshot();
+        let mut stalling = WatcherProfile::new(filter, seed + 20).with_snapshot();
         stalling.stalls_for = 1_500;
         stalling.falls_back = true;
         stalling.request.progress_interval_ms = 100;
-        let mut coming = Habits::new(filter, seed + 30).with_snapshot();
+        let mut coming = WatcherProfile::new(filter, seed + 30).with_snapshot();
         coming.hangs_up = true;
         coming.falls_back = true;
         watchers.extend([steady, resuming, stalling, coming]);
@@ -52,25 +52,26 @@ fn watchers(world: &World, round: u64) -> Vec<Habits> {
     watchers
 }
 
-/// Writers, watchers and readers of the past at once; all that they were sent is checked.
+/// Runs writers, watchers and readers of old lists together; checks everything they received.
 fn round(address: &str, round: u64) {
-    let world = &World::going_on(address, 500, TASKS);
-    let watchers = &watchers(world, round);
+    let workload = &Workload::going_on(address, 500, TASKS);
+    let watchers = &watchers(workload, round);
     let (answers, goal, recorded, listings, log) = thread::scope(|scope| {
-        let log = scope.spawn(|| LogKeeper::new(world).keep());
+        let log = scope.spawn(|| LogKeeper::new(workload).keep());
         let watching: Vec<_> =
-            watchers.iter().map(|habits| scope.spawn(|| world.follow(habits))).collect();
-        let listing = FILTERS.map(|filter| scope.spawn(move || list_until_the_end(world, filter)));
-        let answers = write_at_once(world, CHANGES_PER_ROUND);
-        let goal = world.finish();
+            watchers.iter().map(|profile| scope.spawn(|| workload.follow(profile))).collect();
+        let listing =
+            FILTERS.map(|filter| scope.spawn(move || list_until_the_end(workload, filter)));
+        let answers = write_at_once(workload, CHANGES_PER_ROUND);
+        let goal = workload.finish();
         let recorded: Vec<Vec<Recording>> =
             watching.into_iter().map(|watcher| watcher.join().unwrap()).collect();
         let listings = listing.map(|reader| reader.join().unwrap());
         (answers, goal, recorded, listings, log.join().unwrap().log())
     });
     check_answers(&log, &answers);
-    for (habits, recordings) in watchers.iter().zip(&recorded) {
-        check(&log, habits, recordings, goal);
+    for (profile, recordings) in watchers.iter().zip(&recorded) {
+        check(&log, profile, recordings, goal);
     }
     for (filter, listings) in FILTERS.into_iter().zip(listings) {
         for (revision, listed) in listings {
@@ -81,15 +82,15 @@ fn round(address: &str, round: u64) {
     }
 }
 
-/// More than the transport has ever needed.
+/// More than the transport needs.
 const THREADS_MAX: usize = 64;
 
-/// The names of its own threads; the transport starts and ends others as it needs them.
+/// The names of the server's own threads; the transport starts and ends others on demand.
 fn threads(daemon: &Daemon) -> Vec<String> {
     let tasks = daemon.proc("task").read_dir().unwrap().map(Result::unwrap);
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
     let names = names.map(|name| name.trim().to_owned());
-    let ours = ["grpc-poll-0", "pacer", "reader", "signals", "state"];
+    let ours = ["grpc-poll-0", "pacer", "reader-0", "reader-1", "signals", "state"];
     let mut names: Vec<_> = names.filter(|name| ours.contains(&&**name)).collect();
     names.sort();
     names
@@ -100,8 +101,8 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path(), &OPTIONS);
     let wal = dir.path().join("todo.db-wal");
-    // One more, the reader's, is opened when it is first needed.
-    let files = daemon.open_files() + 1;
+    // Each reader opens the write-ahead log when it first reads.
+    let files = daemon.open_files() + READER_THREADS;
     client(&daemon.address).add("first").unwrap();
     let began = Instant::now();
     let (mut rounds, mut warm, mut wal_most) = (0, None, 0);
@@ -119,7 +120,8 @@ fn a_soak_leaves_nothing_behind_and_loses_nothing() {
     assert!(end <= warm + warm / 5 + 4_096, "memory grew from {warm} to {end} KiB");
     assert!(wal_most <= WAL_BYTES_MAX, "the write-ahead log grew to {wal_most} bytes");
     until("connections are closed", || daemon.open_files() <= files);
-    assert_eq!(threads(&daemon), ["grpc-poll-0", "pacer", "reader", "signals", "state"]);
+    let ours = ["grpc-poll-0", "pacer", "reader-0", "reader-1", "signals", "state"];
+    assert_eq!(threads(&daemon), ours);
     let all = daemon.proc("task").read_dir().unwrap().count();
     assert!(all < THREADS_MAX, "{all} threads");
 }

@@ -1,4 +1,4 @@
-//! A watch as the wire has it: every field of the request, every message of the stream.
+//! A watch on the wire: every field of the request, every message of the stream.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use grpcio::{
     CallOption, ChannelBuilder, ClientSStreamReceiver, EnvBuilder, Environment, RpcStatus,
     RpcStatusCode,
 };
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 use crate::harness::DEADLINE;
 
@@ -23,7 +23,7 @@ pub fn raw(
     raw_in(&environment(), address, channel)
 }
 
-/// A connection of its own, on a poll thread that it shares.
+/// A connection of its own, on a shared poll thread.
 pub fn raw_in(
     env: &Arc<Environment>,
     address: &str,
@@ -40,11 +40,11 @@ pub fn environment() -> Arc<Environment> {
 type Message = Result<TaskUpdate, RpcStatus>;
 type Messages = (Sender<Message>, Receiver<Message>);
 
-/// A stream that is read, on a thread of its own. Dropping it ends the call.
+/// A stream that a thread of its own reads. Dropping it ends the call.
 pub struct Stream {
     messages: Receiver<Message>,
     abort: AbortHandle,
-    /// Its connection ends with it.
+    /// Kept because the connection ends with it.
     _client: grpcio::Client,
 }
 
@@ -53,7 +53,7 @@ impl Stream {
         Stream::with(client, request, unbounded())
     }
 
-    /// Reads only what is asked for, and one message ahead.
+    /// Reads one message ahead of what the test asks for.
     pub fn open_lazy(client: &grpcio::Client, request: &WatchTasksRequest) -> Stream {
         Stream::with(client, request, bounded(0))
     }
@@ -69,16 +69,16 @@ impl Stream {
         std::thread::spawn(move || {
             let read = async {
                 let mut end = None;
-                // The transport may tell of the end ahead of what came before it.
+                // The transport may report the end ahead of the messages before it.
                 while let Some(message) = stream.next().await {
                     match message {
                         Ok(message) => match sender.send(Ok(message)) {
                             Ok(()) => {}
-                            // Nobody reads any more.
+                            // The stream was dropped.
                             Err(_) => return,
                         },
                         Err(grpcio::Error::RpcFailure(status)) => end = Some(status),
-                        // It was dropped, and its connection with it.
+                        // The stream was dropped, and its connection with it.
                         Err(grpcio::Error::QueueShutdown) => return,
                         Err(other) => panic!("{other}"),
                     }
@@ -90,8 +90,8 @@ impl Stream {
         Stream { messages, abort, _client: client.clone() }
     }
 
-    /// The next message, or the end if nothing comes for long and the server it was
-    /// opened on is gone.
+    /// The next message. If none comes for long and `is_lost` says that the server is gone, the
+    /// end of the stream.
     pub fn message_unless(&self, is_lost: impl Fn() -> bool) -> Message {
         match self.messages.recv_timeout(DEADLINE / 6) {
             Err(RecvTimeoutError::Timeout) if is_lost() => {
@@ -102,7 +102,7 @@ impl Stream {
         }
     }
 
-    /// The next message, whatever it holds in `more`.
+    /// The next message, with what it holds in `more`.
     pub fn message(&self) -> Message {
         match self.messages.recv_timeout(DEADLINE) {
             Ok(message) => message,
@@ -115,7 +115,7 @@ impl Stream {
         self.message().unwrap_or_else(|end| panic!("the stream ended: {end:?}"))
     }
 
-    /// The messages up to and with the one that has this action.
+    /// The messages up to the one that has this action, inclusive.
     pub fn up_to(&self, action: &str) -> Vec<TaskUpdate> {
         let mut messages = Vec::new();
         loop {
@@ -128,7 +128,7 @@ impl Stream {
         }
     }
 
-    /// Why it ended; nothing may come before.
+    /// Why the stream ended. Fails if a message comes first.
     pub fn end(&self) -> (RpcStatusCode, String) {
         match self.message() {
             Err(status) => (status.code(), status.message().to_owned()),
@@ -143,7 +143,7 @@ impl Drop for Stream {
     }
 }
 
-/// Reads until an update is the last one wanted, and returns all.
+/// Reads updates up to the one for which `is_last` is true, inclusive.
 pub fn read(
     mut from: ClientSStreamReceiver<TaskUpdate>,
     is_last: impl Fn(&TaskUpdate) -> bool,
@@ -156,7 +156,7 @@ pub fn read(
     updates
 }
 
-/// The updates of messages, one by one.
+/// The updates that the messages hold.
 pub fn unpacked(messages: Vec<TaskUpdate>) -> Vec<TaskUpdate> {
     let mut updates = Vec::new();
     for mut message in messages {

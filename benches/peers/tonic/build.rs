@@ -1,4 +1,4 @@
-//! Messages and service of the project's proto.
+//! Generates the messages and the service of the project's proto.
 
 use std::error::Error;
 

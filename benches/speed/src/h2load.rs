@@ -1,4 +1,4 @@
-//! The load: h2load, whose every figure is checked.
+//! The load: h2load. All of its figures are checked.
 
 use std::fs;
 use std::path::Path;
@@ -11,28 +11,28 @@ use tokio::process::{Child, Command};
 use crate::server::mortal;
 use crate::stats;
 
-/// What to send, and how much of it at once.
+/// What to send, on how many connections and streams.
 pub struct Load<'a> {
     pub port: u16,
     pub method: &'a str,
     pub body: Bytes,
     pub connections: usize,
-    /// Calls under way on each connection.
+    /// Calls in flight on each connection.
     pub streams: usize,
 }
 
-/// What came of it.
+/// The result of a load.
 pub struct Done {
     pub per_second: f64,
-    /// Bytes of the answers' bodies.
+    /// The size of all bodies of the answers.
     pub data_bytes: u64,
     pub p50_us: f64,
     pub p99_us: f64,
 }
 
 impl Load<'_> {
-    /// Makes `calls` calls. Fails unless HTTP has answered every one; what gRPC said
-    /// shows in the list's revision.
+    /// Makes `calls` calls. Fails unless HTTP answered every one. Errors of gRPC show in the
+    /// list's revision, which the caller checks.
     pub async fn run(&self, calls: u64, scratch: &Path) -> Result<Done> {
         let log = scratch.join("h2load.log");
         let _ = fs::remove_file(&log); // it would be appended to
@@ -57,8 +57,8 @@ impl Load<'_> {
         })
     }
 
-    /// Opens one stream a connection that nobody ends, and stops when nothing has come
-    /// for `quiet_s` seconds.
+    /// Opens one stream on each connection, and ends when nothing was received for `quiet_s`
+    /// seconds.
     pub fn watch(&self, quiet_s: u64, scratch: &Path) -> Result<Watching> {
         let child = self
             .command(scratch)?
@@ -85,20 +85,20 @@ impl Load<'_> {
     }
 }
 
-/// An h2load that holds watches open.
+/// A running h2load that holds watches open.
 pub struct Watching {
     child: Child,
 }
 
 impl Watching {
-    /// Waits for its end; returns the bytes of updates that it received.
+    /// Waits for its end. Returns the bytes of updates that it received.
     pub async fn received_bytes(self) -> Result<u64> {
         let output = self.child.wait_with_output().await?;
         data_bytes(&String::from_utf8(output.stdout)?)
     }
 }
 
-/// `82468.11` of `finished in 727.55ms, 82468.11 req/s, ..`.
+/// Parses `82468.11` from `finished in 727.55ms, 82468.11 req/s, ..`.
 fn number_before<T: std::str::FromStr>(said: &str, unit: &str) -> Result<T> {
     said.split_once(unit)
         .and_then(|(before, _)| before.rsplit([' ', '(']).next())
@@ -106,12 +106,12 @@ fn number_before<T: std::str::FromStr>(said: &str, unit: &str) -> Result<T> {
         .with_context(|| format!("h2load does not say how many{unit}:\n{said}"))
 }
 
-/// `3951146` of `traffic: .. total, .. headers (..), 3.77MB (3951146) data`.
+/// Parses `3951146` from `traffic: .. total, .. headers (..), 3.77MB (3951146) data`.
 fn data_bytes(said: &str) -> Result<u64> {
     number_before(said, ") data")
 }
 
-/// The third column: how long each call took, in microseconds.
+/// The third column: the duration of each call, in microseconds.
 fn durations(log: &Path) -> Result<Vec<f64>> {
     let text = fs::read_to_string(log)?;
     text.lines()

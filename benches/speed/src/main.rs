@@ -1,5 +1,5 @@
-//! Measures todod against its peers. scripts/bench.sh builds everything and runs this,
-//! on the load's core; BENCHMARKS.md says what each row means.
+//! Measures todod against other servers. scripts/bench.sh builds everything and runs this
+//! program on the load's core. BENCHMARKS.md describes the rows.
 
 mod h2load;
 mod report;
@@ -20,7 +20,7 @@ use rows::{Bench, Row, Size};
 use server::{Programs, TICK_US};
 
 const USAGE: &str = "usage: scripts/bench.sh [--rounds N] [--quick] [ROW...]
-rows: add alone list watch flood slow many million; without any, all of them";
+rows: add alone list watch flood slow many million reads; without any, all of them";
 
 struct Args {
     rounds: usize,
@@ -42,7 +42,7 @@ fn args() -> Result<Args> {
             "--quick" => quick = true,
             name => match Row::ALL.into_iter().find(|row| row.name() == name) {
                 Some(row) => rows.push(row),
-                None => bail!("{name:?} is no row\n{USAGE}"),
+                None => bail!("unknown row {name:?}\n{USAGE}"),
             },
         }
     }
@@ -75,16 +75,16 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// What it runs on. Fails where the figures would mean nothing.
+/// Describes the machine. Fails if the figures would be meaningless.
 fn machine() -> Result<String> {
     let cpu = value(Path::new("/proc/cpuinfo"), "model name")?;
     let memory_kib = value(Path::new("/proc/meminfo"), "MemTotal")?;
     let memory_kib: f64 = memory_kib.trim_end_matches(" kB").parse()?;
     let cores = std::thread::available_parallelism()?;
-    ensure!(cores.get() == 1, "the load is not on a core of its own: use scripts/bench.sh");
+    ensure!(cores.get() == 1, "the load does not have a core of its own: use scripts/bench.sh");
     let ticks = Command::new("getconf").arg("CLK_TCK").output()?.stdout;
     let ticks: f64 = String::from_utf8(ticks)?.trim().parse().context("getconf CLK_TCK")?;
-    ensure!(1e6 / ticks == TICK_US, "the kernel tells CPU time in steps of 1/{ticks} s");
+    ensure!(1e6 / ticks == TICK_US, "the kernel counts CPU time in steps of 1/{ticks} s");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let busy = fs::read_to_string("/proc/loadavg")?;
     let busy = busy.split(' ').next().unwrap_or_default();

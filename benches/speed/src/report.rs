@@ -1,10 +1,10 @@
-//! What was measured, as Markdown.
+//! The results as Markdown.
 
 use std::fmt::Write as _;
 
 use crate::stats::Spread;
 
-/// One figure that has, or has not, a target.
+/// A figure, with or without a target.
 pub struct Measure {
     pub what: &'static str,
     pub unit: &'static str,
@@ -15,11 +15,11 @@ pub struct Measure {
 pub enum Target {
     AtMost(f64),
     AtLeast(f64),
-    /// Reported.
+    /// The figure is only reported.
     None,
 }
 
-/// What one contestant did in one row. A request or a delivery is one of `each`.
+/// The results of one contestant in one row. `each` is a request or a delivery.
 #[derive(Default, Clone, Copy)]
 pub struct Detail {
     pub per_second: f64,
@@ -29,7 +29,7 @@ pub struct Detail {
     pub memory_mib: f64,
 }
 
-/// Every sample, in the order of the first.
+/// All samples, in the order of their first occurrence.
 #[derive(Default)]
 pub struct Report {
     measures: Vec<(&'static Measure, Vec<f64>)>,
@@ -93,7 +93,7 @@ impl Detail {
     }
 }
 
-/// Median, and what the rounds lay between.
+/// The median, and the minimum and maximum of the rounds.
 fn spread(samples: &[f64]) -> String {
     let Spread { median, min, max } = Spread::of(samples);
     match samples.len() {
@@ -106,7 +106,7 @@ fn yes(reached: bool) -> &'static str {
     if reached { "yes" } else { "**no**" }
 }
 
-/// Three digits that count.
+/// The value with three significant digits.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 || v == 0.0 => 0,

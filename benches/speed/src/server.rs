@@ -1,4 +1,4 @@
-//! A contestant's server: started on its own core, looked at from outside, killed.
+//! A contestant's server: started on its own core, observed from outside, killed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,17 +12,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::wire::Connection;
 
-/// The load is on another one.
+/// The core of the server. The load has another one.
 const SERVER_CORE: &str = "0";
-/// Below the ephemeral range, whose ports the clients' connections take.
+/// Ports below the ephemeral range, from which clients' connections take theirs.
 const PORTS: std::ops::Range<u16> = 21_000..30_000;
 
-/// The steps in which the kernel tells a process's CPU time.
+/// The steps in which the kernel counts CPU time, in microseconds.
 pub const TICK_US: f64 = 10_000.0;
 
-/// A server has settled when it used less than a tick of CPU between two looks,
+/// The interval at which the server's CPU time is checked until it has settled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// so many times in a row: less than two percent of its core.
+/// A server has settled when it used less than a tick of CPU time in this many intervals in a
+/// row: less than 2 % of its core.
 const CALM_LOOKS: usize = 5;
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -34,7 +35,7 @@ pub enum Contestant {
     Sqlite,
     /// The bare transport of todod.
     Control,
-    /// The teaching example's server.
+    /// The server of the teaching example.
     Seed,
     /// The service as users of tonic write it.
     Tonic,
@@ -52,14 +53,14 @@ impl Contestant {
     }
 }
 
-/// Where the programs are, from the environment that scripts/bench.sh sets.
+/// The paths of the programs, from the environment that scripts/bench.sh sets.
 pub struct Programs {
     todod: PathBuf,
     control: PathBuf,
     tonic: PathBuf,
-    /// Python, the script that serves, and the example's server.py.
+    /// Python, the script that runs the server, and the example's server.py.
     seed: Option<[PathBuf; 3]>,
-    /// Where data directories are made.
+    /// The directory for data directories.
     scratch: PathBuf,
 }
 
@@ -86,7 +87,7 @@ impl Programs {
         &self.scratch
     }
 
-    /// Where the last server that was started with SQLite has its list.
+    /// The data directory of the last server that was started with SQLite.
     pub fn data_dir(&self) -> PathBuf {
         self.scratch.join("data")
     }
@@ -122,7 +123,7 @@ impl Programs {
         }
     }
 
-    /// todod with SQLite, on this data directory.
+    /// Starts todod with SQLite on this data directory.
     pub fn start_on(&self, data_dir: &Path) -> Result<Server> {
         self.todod(&["--data-dir", data_dir.to_str().context("the path is not UTF-8")?])
     }
@@ -142,14 +143,14 @@ fn path(variable: &str) -> Result<PathBuf> {
     Ok(path.into())
 }
 
-/// On the server's core.
+/// A command that runs on the server's core.
 fn pinned(program: &Path) -> Command {
     let mut command = mortal("taskset");
     command.args(["-c", SERVER_CORE]).arg(program);
     command
 }
 
-/// A program that is killed if we die, however we die.
+/// A command whose program is killed when this process ends, however it ends.
 pub fn mortal(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]);
@@ -165,7 +166,7 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails if it has ended, which the checks have found by now.
+        // Fails if it has ended already, which the checks have noticed by then.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -196,7 +197,7 @@ impl Server {
         Connection::open(self.port).await
     }
 
-    /// Ends it in order.
+    /// Stops the server with SIGTERM.
     pub fn stop(mut self) -> Result<()> {
         let pid = self.child.id().to_string();
         ensure!(Command::new("kill").arg(&pid).status()?.success(), "cannot stop {pid}");
@@ -205,11 +206,11 @@ impl Server {
         Ok(())
     }
 
-    /// CPU time so far, in microseconds and steps of a tick. The process's, not the sum of
-    /// its threads': of one that has ended nothing else tells.
+    /// The CPU time of the process so far, in microseconds, in steps of a tick. It includes
+    /// threads that have ended.
     pub fn cpu_us(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which may hold anything, the state is the third field.
+        // The name may contain anything. After it, the state is the third field of the file.
         let (_, fields) = stat.rsplit_once(") ").context("/proc/PID/stat has another form")?;
         let (user, system) = (11, 12);
         let fields: Vec<&str> = fields.split(' ').collect();
@@ -218,7 +219,7 @@ impl Server {
         Ok((ticks.0 + ticks.1) * TICK_US)
     }
 
-    /// Resident memory, in bytes.
+    /// The resident memory, in bytes.
     pub fn memory_bytes(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib = status
@@ -229,13 +230,13 @@ impl Server {
         Ok(kib.parse::<f64>()? * 1024.0)
     }
 
-    /// Open files: connections, and some that are always there.
+    /// The number of open files: connections, and a few others.
     pub fn open_files(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Waits until so many connections are open and nothing is left to do: then it has
-    /// done what its clients asked for.
+    /// Waits until this many connections are open and the server is idle, so that it has
+    /// served all requests.
     pub async fn settled(&self, connections: usize) -> Result<()> {
         let deadline = Instant::now() + SETTLED_WITHIN;
         let mut before = self.cpu_us()?;

@@ -1,12 +1,12 @@
-//! Medians and the like.
+//! Percentiles and medians.
 
-/// The nearest rank; `sorted` ascending. 0 of nothing.
+/// The percentile by nearest rank. The values are in ascending order. 0 if there are none.
 pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// What several rounds came to.
+/// The median, minimum and maximum of several rounds.
 pub struct Spread {
     pub median: f64,
     pub min: f64,

@@ -1,5 +1,5 @@
-//! Watchers on connections of their own, each of whose updates is looked at, and the
-//! changes they are told of.
+//! Watchers on separate connections, which examine every update, and the changes that they
+//! receive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,54 +16,54 @@ use tokio::time::{interval, sleep};
 
 use crate::wire::{self, Answer, Connection, TaskUpdate};
 
-/// Connections that are opened at once: fewer than a listening socket lets wait.
+/// Connections that are opened concurrently: fewer than the backlog of a listening socket.
 const OPENING_MAX: usize = 200;
-/// What gets through to a watcher that does not read.
+/// The window of a watcher that does not read.
 const STALLED_WINDOW_BYTES: u32 = 1 << 10;
-/// Updates that do not come for so long are missing.
+/// If no update arrives for this time, the rest is missing.
 const MISSING: Duration = Duration::from_secs(30);
 
-/// What a contestant's watch is like.
+/// How a contestant's watch behaves.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub max_updates_per_message: i32,
-    /// Whether it says SYNCED when it is registered, as todod's does. tonic's begins its
-    /// answer then.
+    /// Whether the server sends SYNCED when the watch is registered, as todod does. tonic
+    /// starts its answer then.
     pub says_synced: bool,
-    /// Reads nothing until [`Watchers::read_on`].
+    /// Whether the watcher reads nothing until [`Watchers::read_on`].
     pub stalls: bool,
 }
 
-/// Watchers of a list that was empty when they came.
+/// Watchers of a list that was empty when they registered.
 pub struct Watchers {
     board: Arc<Board>,
     count: usize,
-    /// Changes that are not measured: the first ones.
+    /// The number of first changes that are not measured.
     warm_up: usize,
     may_read: watch::Sender<bool>,
     _following: JoinSet<()>,
 }
 
-/// What the watchers have seen.
+/// What the watchers have received.
 struct Board {
-    /// By revision, from 1 on.
+    /// By revision, starting with 1.
     updates: Vec<Seen>,
     deliveries: AtomicUsize,
     messages: AtomicUsize,
     failure: Mutex<Option<anyhow::Error>>,
 }
 
-/// What they have seen of one update, in microseconds since the epoch.
+/// The times of one update, in microseconds since the epoch.
 #[derive(Default)]
 struct Seen {
     made_us: AtomicU64,
-    /// When the last watcher got it, so far.
+    /// When the last watcher received it, so far.
     last_us: AtomicU64,
 }
 
 impl Watchers {
-    /// Opens `count` of them, and returns when all are registered. `changes` is how many
-    /// changes there will be.
+    /// Opens `count` watchers, and returns when all are registered. `changes` is the number of
+    /// changes to come.
     pub async fn open(port: u16, count: usize, changes: usize, kind: Kind) -> Result<Watchers> {
         let board = Arc::new(Board {
             updates: (0..changes).map(|_| Seen::default()).collect(),
@@ -87,7 +87,7 @@ impl Watchers {
         Ok(Watchers { board, count, warm_up: 0, may_read, _following: following })
     }
 
-    /// Those that stalled read from now on, as much as comes.
+    /// Makes stalled watchers read from now on.
     pub fn read_on(&self) {
         self.may_read.send_replace(true);
     }
@@ -97,8 +97,7 @@ impl Watchers {
         self.delivered(self.board.updates.len()).await
     }
 
-    /// Waits until the first `changes` have reached every watcher. What is measured comes
-    /// after these.
+    /// Waits until the first `changes` have reached every watcher. They are not measured.
     pub async fn warmed_up(&mut self, changes: usize) -> Result<()> {
         self.delivered(changes).await?;
         self.warm_up = changes;
@@ -130,12 +129,12 @@ impl Watchers {
         }
     }
 
-    /// Updates that arrived, at all watchers together.
+    /// The number of updates that all watchers together received.
     pub fn deliveries(&self) -> usize {
         self.board.deliveries.load(Ordering::Relaxed) - self.count * self.warm_up
     }
 
-    /// Updates that a message held, on average and from the first on.
+    /// The average number of updates in a message, including those that are not measured.
     pub fn updates_per_message(&self) -> f64 {
         let updates = self.board.deliveries.load(Ordering::Relaxed);
         updates as f64 / self.board.messages.load(Ordering::Relaxed) as f64
@@ -145,15 +144,15 @@ impl Watchers {
         &self.board.updates[self.warm_up..]
     }
 
-    /// From the first change to the last delivery, in seconds.
+    /// The time from the first change to the last delivery, in seconds.
     pub fn delivering_s(&self) -> f64 {
         let first = self.measured().iter().map(Seen::made).min().unwrap_or_default();
         let last = self.measured().iter().map(Seen::last).max().unwrap_or_default();
         last.saturating_sub(first) as f64 / 1e6
     }
 
-    /// How long after each moment the last watcher got each update, sorted, in ms.
-    /// `None`: after the server made the change, by its own time.
+    /// The delay of each update at its last watcher after the given moment, sorted, in ms.
+    /// `None`: after the server made the change, by the server's clock.
     pub fn lags_ms(&self, since_us: Option<&[u64]>) -> Vec<f64> {
         let lag = |(at, seen): (usize, &Seen)| {
             let since = since_us.map_or_else(|| seen.made(), |since| since[at]);
@@ -189,14 +188,14 @@ impl Board {
     }
 }
 
-/// One watch, registered.
+/// Opens one watch, and returns when it is registered.
 async fn open(port: u16, kind: Kind, mut reads: watch::Receiver<bool>) -> Result<Answer> {
     let request = wire::WatchTasksRequest {
         snapshot: kind.says_synced,
         max_updates_per_message: kind.max_updates_per_message,
     };
     let mut connection = if kind.stalls {
-        // Ends, too, when there are no watchers any more.
+        // Also ends when the watchers are dropped.
         let widen = async move { drop(reads.wait_for(|reads| *reads).await) };
         Connection::open_narrow(port, STALLED_WINDOW_BYTES, widen).await?
     } else {
@@ -230,7 +229,7 @@ async fn follow(board: Arc<Board>, mut watch: Answer, mut reads: watch::Receiver
     *board.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
 }
 
-/// One message: its updates must follow the last one, and each other, without a gap.
+/// Takes one message. Its updates must follow the last one, and each other, without a gap.
 fn take(board: &Board, message: Bytes, last: &mut i64) -> Result<()> {
     let now_us = now_us();
     let update = TaskUpdate::decode(message)?;
@@ -244,16 +243,16 @@ fn take(board: &Board, message: Bytes, last: &mut i64) -> Result<()> {
     Ok(())
 }
 
-/// What to change.
+/// The kind of change.
 #[derive(Clone, Copy)]
 pub enum Change {
     Add,
-    /// Completes the tasks 1, 2, 3 ..
+    /// Completes the tasks 1, 2, 3 and so on.
     Complete,
 }
 
-/// Makes `count` changes one after the other, `per_second` of them, on a thread of its
-/// own; returns when each was acknowledged, in microseconds since the epoch.
+/// Makes `count` changes one after the other, `per_second` of them per second, on another
+/// thread. Returns when each was acknowledged, in microseconds since the epoch.
 pub fn change(
     port: u16,
     what: Change,
@@ -281,7 +280,7 @@ pub fn change(
     })
 }
 
-/// What every added task is.
+/// The request for every added task.
 pub fn add_request() -> wire::AddTaskRequest {
     wire::AddTaskRequest { title: "Buy oat milk and bread".to_owned() }
 }

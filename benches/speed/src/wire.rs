@@ -1,6 +1,6 @@
-//! Calls over plain HTTP/2, for what h2load cannot do: checking answers, and looking
-//! at every update of a watch. The messages hold only the fields that are looked at,
-//! numbered as in proto/todo.proto; the others are skipped.
+//! Calls over plain HTTP/2, for what h2load cannot do: checking answers, and examining every
+//! update of a watch. The messages have only the fields that are examined, with the numbers
+//! of proto/todo.proto.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -15,6 +15,7 @@ const WINDOW_BYTES: u32 = 1 << 30;
 
 pub const ADD_TASK: &str = "AddTask";
 pub const COMPLETE_TASK: &str = "CompleteTask";
+pub const GET_TASK: &str = "GetTask";
 pub const GET_TASKS: &str = "GetTasks";
 pub const WATCH_TASKS: &str = "WatchTasks";
 
@@ -30,7 +31,13 @@ pub struct CompleteTaskRequest {
     pub task_id: i32,
 }
 
-/// Of AddTask and CompleteTask: what is looked at is that it came.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetTaskRequest {
+    #[prost(int32, tag = "1")]
+    pub task_id: i32,
+}
+
+/// The answer of AddTask, CompleteTask and GetTask, of which no field is needed.
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangeResponse {}
 
@@ -42,7 +49,7 @@ pub struct GetTasksRequest {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct GetTasksResponse {
-    /// Left encoded.
+    /// The tasks in their encoded form.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub tasks: Vec<Bytes>,
     #[prost(int64, tag = "3")]
@@ -50,7 +57,7 @@ pub struct GetTasksResponse {
 }
 
 impl GetTasksResponse {
-    /// The seed's server counts no changes: there, the tasks.
+    /// The number of changes. The seed's server does not count them: there, the number of tasks.
     pub fn changes(&self) -> u64 {
         if self.revision > 0 { self.revision as u64 } else { self.tasks.len() as u64 }
     }
@@ -90,7 +97,7 @@ pub struct Timestamp {
     pub nanos: i32,
 }
 
-/// The message as it stands in a request's body: a 5-byte prefix, then itself.
+/// The body of a request: a prefix of 5 bytes, then the message.
 pub fn body(message: &impl Message) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0); // not compressed
@@ -99,7 +106,7 @@ pub fn body(message: &impl Message) -> Bytes {
     bytes.freeze()
 }
 
-/// A connection of its own.
+/// A connection.
 pub struct Connection {
     calls: SendRequest<Bytes>,
     authority: String,
@@ -108,12 +115,13 @@ pub struct Connection {
 impl Connection {
     pub async fn open(port: u16) -> Result<Connection> {
         let (calls, connection) = handshake(port, WINDOW_BYTES).await?;
-        // Its failure shows in the calls.
+        // A failure of the connection shows in its calls.
         tokio::spawn(connection);
         Ok(Connection { calls, authority: format!("127.0.0.1:{port}") })
     }
 
-    /// Lets so little of each answer through that nobody reads, until `widen` is done.
+    /// Opens a connection with so small a window that the client reads nothing, until `widen`
+    /// is done.
     pub async fn open_narrow(
         port: u16,
         window_bytes: u32,
@@ -132,7 +140,7 @@ impl Connection {
         Ok(Connection { calls, authority: format!("127.0.0.1:{port}") })
     }
 
-    /// One unary call. Anything but OK is an error.
+    /// Makes a unary call. Any status but OK is an error.
     pub async fn call<Resp: Message + Default>(
         &mut self,
         method: &str,
@@ -144,17 +152,17 @@ impl Connection {
         Ok(Resp::decode(message)?)
     }
 
-    /// The first task, and how many changes were made.
+    /// Returns the first task, and the number of changes.
     pub async fn first_page(&mut self) -> Result<GetTasksResponse> {
         self.call(GET_TASKS, &GetTasksRequest { page_size: 1 }).await
     }
 
-    /// Changes made so far.
+    /// Returns the number of changes.
     pub async fn changes(&mut self) -> Result<u64> {
         Ok(self.first_page().await?.changes())
     }
 
-    /// Starts a call; returns when the answer begins.
+    /// Starts a call. Returns when the answer begins.
     pub async fn start(&mut self, method: &str, request: &impl Message) -> Result<Answer> {
         let head = Request::post(format!("http://{}/todo.TodoService/{method}", self.authority))
             .header("content-type", "application/grpc")
@@ -183,7 +191,7 @@ async fn handshake(port: u16, window_bytes: u32) -> Result<Handshake> {
         .await?)
 }
 
-/// The messages that answer a call.
+/// The messages of an answer.
 pub struct Answer {
     method: String,
     body: RecvStream,
@@ -191,7 +199,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The next message; `None` at the end, if the status is OK.
+    /// Returns the next message, or `None` at the end if the status is OK.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(message) = self.take_message() {
@@ -202,7 +210,7 @@ impl Answer {
                     self.body.flow_control().release_capacity(data.len())?;
                     self.buffer.extend_from_slice(&data);
                 }
-                // A server may say so when it has answered all it was asked.
+                // A server may send this after a complete answer.
                 Some(Err(e)) if e.reason() == Some(Reason::NO_ERROR) => return Ok(None),
                 Some(Err(e)) => return Err(e).context(self.method.clone()),
                 None => {
@@ -224,7 +232,7 @@ impl Answer {
     }
 }
 
-/// An error travels in a status, below HTTP's 200.
+/// gRPC reports errors in its own status, within HTTP status 200.
 fn check_status(method: &str, headers: &HeaderMap) -> Result<()> {
     match headers.get("grpc-status") {
         Some(status) if status != "0" => {

@@ -7,7 +7,7 @@ use crate::cli::args::HistoryArgs;
 use crate::cli::{Exit, render};
 use crate::client::{CallError, ChangesQuery, Code};
 
-pub fn run(args: &HistoryArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+pub(super) fn run(args: &HistoryArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let query =
         ChangesQuery { task_id: args.id, after_revision: args.from, up_to_revision: args.to };
     let zone = TimeZone::system();
@@ -38,7 +38,7 @@ fn failed(args: &HistoryArgs, error: &CallError, session: &mut Session<'_>) -> E
     let about = args.id.map(|id| format!("{id}: ")).unwrap_or_default();
     let exit = session.out.failed(&about, error);
     if error.code == Code::OutOfRange && args.from.is_some() {
-        session.out.message("without --from, history starts with the oldest change that is kept");
+        session.out.message("leave --from out to start with the oldest change that is kept");
     }
     exit
 }

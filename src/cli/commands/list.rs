@@ -4,7 +4,7 @@ use super::Session;
 use crate::cli::args::ListArgs;
 use crate::cli::{Exit, render};
 
-pub fn run(args: &ListArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+pub(super) fn run(args: &ListArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let mut has_header = session.out.json;
     for page in session.client.pages_at(args.filter.filter(), args.at) {
         let tasks = match page {

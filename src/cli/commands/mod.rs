@@ -1,7 +1,7 @@
-//! The commands that shell and REPL share.
+//! The commands of the shell and of the REPL.
 
 mod add;
-mod contact;
+mod connection;
 mod edit;
 mod history;
 mod list;
@@ -21,15 +21,15 @@ use super::{Exit, render};
 use crate::client::{Client, Edit};
 
 /// What a command works with.
-pub struct Session<'a> {
-    pub client: &'a Client,
-    pub out: &'a mut Out,
-    /// Ctrl-C, where that does not end the program.
-    pub interrupted: &'a Receiver<()>,
+pub(crate) struct Session<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) out: &'a mut Out,
+    /// Receives after Ctrl-C, where that does not end the program.
+    pub(crate) interrupted: &'a Receiver<()>,
 }
 
-/// Runs a command. An error means that stdout takes no more.
-pub fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Exit> {
+/// Runs a command. An error means that stdout cannot be written.
+pub(crate) fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Exit> {
     let exit = match command {
         Command::Add(args) => add::run(args, session),
         Command::List(args) => list::run(args, session),
@@ -41,6 +41,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> io::Result<Exit> {
         }
         Command::Rm(tasks) => edit::each(&tasks.ids, &Edit::Delete, session),
         Command::Restore(tasks) => edit::each(&tasks.ids, &Edit::Restore, session),
+        Command::Purge(tasks) => edit::each(&tasks.ids, &Edit::Purge, session),
         Command::Watch(args) => watch::run(args, session),
         Command::Wait(args) => wait::run(args, session),
         Command::History(args) => history::run(args, session),

@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{after, at, never, select};
 
 use super::Session;
-use super::contact::Contact;
+use super::connection::ConnectionNotices;
 use crate::cli::args::{Condition, WaitArgs};
 use crate::cli::{Exit, render};
-use crate::client::{Code, Mark, Watch, WatchEvent, WatchOptions, proto};
+use crate::client::{Code, UpdateKind, Watch, WatchEvent, WatchOptions, is_purge, proto};
 use crate::limits::RECONNECT_BACKOFF_MAX;
 
-pub fn run(args: &WaitArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+pub(super) fn run(args: &WaitArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let options = WatchOptions {
-        // Any change may be the one, deletion included.
+        // A deletion may be what the command waits for.
         filter: proto::Filter::ANY,
         reconnect: true,
         ..WatchOptions::default()
@@ -23,7 +23,7 @@ pub fn run(args: &WaitArgs, session: &mut Session<'_>) -> io::Result<Exit> {
         condition: args.until.condition(),
         deadline: args.timeout.map(|timeout| Instant::now() + timeout),
         session,
-        contact: Contact::default(),
+        notices: ConnectionNotices::default(),
         seen: Seen::Nothing,
         lost_history: false,
     };
@@ -46,42 +46,42 @@ struct Waiting<'a, 'b> {
     condition: Condition,
     deadline: Option<Instant>,
     session: &'a mut Session<'b>,
-    contact: Contact,
+    notices: ConnectionNotices,
     seen: Seen,
-    /// What happened since the last look cannot be told any more: look again.
+    /// Changes since the last look were compacted, so the task must be read again.
     lost_history: bool,
 }
 
 /// What is known of the task.
 enum Seen {
     Nothing,
-    /// The watch is registered, so whatever a look does not show yet, the watch will tell.
-    LookIsDue,
-    /// The task as it was at this revision.
+    /// The watch is registered: it reports every change that a read now does not show.
+    ReadIsDue,
+    /// The task at this revision.
     At(i64),
 }
 
 impl Waiting<'_, '_> {
-    /// Returns the exit code, or `None` if another watch has to go on.
+    /// Returns the exit code, or `None` if a new watch must continue.
     fn follow(&mut self, watch: &Watch) -> io::Result<Option<Exit>> {
         (self.seen, self.lost_history) = (Seen::Nothing, false);
         let timeout = self.deadline.map_or_else(never, at);
         loop {
-            if let Some(exit) = self.look_if_due()? {
+            if let Some(exit) = self.read_if_due()? {
                 return Ok(Some(exit));
             }
-            let look_again = match self.seen {
-                Seen::LookIsDue => after(RECONNECT_BACKOFF_MAX),
+            let read_again = match self.seen {
+                Seen::ReadIsDue => after(RECONNECT_BACKOFF_MAX),
                 Seen::Nothing | Seen::At(_) => never(),
             };
             let exit = select! {
                 recv(watch.events()) -> event => match event {
                     Ok(event) => self.take(event)?,
                     Err(_) if self.lost_history => return Ok(None),
-                    // It says why before it ends.
+                    // The last event said why.
                     Err(_) => Some(Exit::Failure),
                 },
-                recv(look_again) -> _ => None,
+                recv(read_again) -> _ => None,
                 recv(timeout) -> _ => Some(self.timed_out()),
                 recv(self.session.interrupted) -> _ => Some(Exit::Interrupted),
             };
@@ -91,35 +91,39 @@ impl Waiting<'_, '_> {
         }
     }
 
-    /// Returns the exit code once it is decided.
+    /// Returns the exit code if the event decides it.
     fn take(&mut self, event: WatchEvent) -> io::Result<Option<Exit>> {
         match event {
             WatchEvent::Connected { is_todod } => {
-                self.contact.made(self.session.out);
+                self.notices.connected(self.session.out);
                 if !is_todod {
-                    // The look says what is missing there.
-                    self.seen = Seen::LookIsDue;
+                    // The read says what the example's server does not have.
+                    self.seen = Seen::ReadIsDue;
                 }
             }
-            WatchEvent::Update(update) => match (Mark::of(&update), &self.seen) {
-                (Mark::Synced, Seen::Nothing) => self.seen = Seen::LookIsDue,
-                (Mark::Change, Seen::At(revision)) if update.revision > *revision => {
+            WatchEvent::Update(update) => match (UpdateKind::from(&update), &self.seen) {
+                (UpdateKind::Synced, Seen::Nothing) => self.seen = Seen::ReadIsDue,
+                (UpdateKind::Change, Seen::At(revision)) if update.revision > *revision => {
                     let task = update.task.as_ref().filter(|task| task.id == self.id);
-                    return task.map_or(Ok(None), |task| self.judge(task));
+                    return match task {
+                        Some(task) if is_purge(&update) => self.purged(task).map(Some),
+                        Some(task) => self.judge(task),
+                        None => Ok(None),
+                    };
                 }
                 _ => {}
             },
             WatchEvent::Ended(why) if why.code == Code::OutOfRange => self.lost_history = true,
-            WatchEvent::Ended(why) => return Ok(Some(self.contact.ended(&why, self.session.out))),
-            WatchEvent::Lost(why) => return Ok(self.contact.lost(&why, self.session.out)),
+            WatchEvent::Ended(why) => return Ok(Some(self.notices.ended(&why, self.session.out))),
+            WatchEvent::Lost(why) => return Ok(self.notices.lost(&why, self.session.out)),
         }
         Ok(None)
     }
 
-    fn look_if_due(&mut self) -> io::Result<Option<Exit>> {
-        let Seen::LookIsDue = self.seen else { return Ok(None) };
+    fn read_if_due(&mut self) -> io::Result<Option<Exit>> {
+        let Seen::ReadIsDue = self.seen else { return Ok(None) };
         let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        match self.session.client.within(left.unwrap_or(Duration::MAX)).get(self.id) {
+        match self.session.client.with_timeout_max(left.unwrap_or(Duration::MAX)).get(self.id) {
             Ok(task) => {
                 self.seen = Seen::At(task.revision);
                 let decided = self.judge(&task)?;
@@ -128,7 +132,7 @@ impl Waiting<'_, '_> {
                 }
                 Ok(decided)
             }
-            Err(e) if e.code.may_pass() => Ok(None),
+            Err(e) if e.code.is_transient() => Ok(None),
             Err(e) => Ok(Some(self.session.out.failed(&format!("{}: ", self.id), &e))),
         }
     }
@@ -144,11 +148,26 @@ impl Waiting<'_, '_> {
             return Ok(Some(Exit::Ok));
         }
         if self.condition == Condition::Completed && task.deleted {
-            let why = format!("{}: it is deleted, so it will not be completed", self.id);
-            self.session.out.message(&why);
-            return Ok(Some(Exit::Rejected));
+            return Ok(Some(self.will_not_be_completed("deleted")));
         }
         Ok(None)
+    }
+
+    /// The task was deleted before, and now it is removed for good.
+    fn purged(&mut self, task: &proto::Task) -> io::Result<Exit> {
+        match self.condition {
+            Condition::Completed => Ok(self.will_not_be_completed("purged")),
+            Condition::Deleted | Condition::Revision(_) => {
+                self.session.out.task(task, task.id)?;
+                Ok(Exit::Ok)
+            }
+        }
+    }
+
+    fn will_not_be_completed(&mut self, why: &str) -> Exit {
+        let why = format!("{}: the task is {why}, so it will not be completed", self.id);
+        self.session.out.message(&why);
+        Exit::Rejected
     }
 
     fn timed_out(&mut self) -> Exit {

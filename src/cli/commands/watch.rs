@@ -3,18 +3,18 @@ use std::io;
 use crossbeam_channel::select;
 
 use super::Session;
-use super::contact::Contact;
+use super::connection::ConnectionNotices;
 use crate::cli::Exit;
 use crate::cli::args::WatchArgs;
 use crate::cli::render::{self, Shown};
 use crate::cli::state_file::{StateError, StateFile};
 use crate::client::{
-    CallError, Client, Code, Mark, Place, Watch, WatchEvent, WatchOptions, WatchStart,
+    CallError, Client, Code, Position, UpdateKind, Watch, WatchEvent, WatchOptions, WatchStart,
     proto::TaskUpdate,
 };
 use crate::limits::{WATCH_BURST_MAX, WATCH_PROGRESS_INTERVAL, WATCH_PROGRESS_INTERVAL_SHORT};
 
-pub fn run(args: &WatchArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+pub(super) fn run(args: &WatchArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let state = match args.state.as_deref().map(StateFile::open).transpose() {
         Ok(state) => state,
         Err(e) => return Ok(unusable(&e, session)),
@@ -29,7 +29,8 @@ pub fn run(args: &WatchArgs, session: &mut Session<'_>) -> io::Result<Exit> {
         None => WATCH_PROGRESS_INTERVAL,
     };
     let filter = args.filter.filter();
-    let options = WatchOptions { filter, start, reconnect: true, progress };
+    let options =
+        WatchOptions { filter, start, reconnect: true, progress, ..WatchOptions::default() };
     let watch = match session.client.watch(options) {
         Ok(watch) => watch,
         Err(e) => {
@@ -37,19 +38,19 @@ pub fn run(args: &WatchArgs, session: &mut Session<'_>) -> io::Result<Exit> {
             return Ok(Exit::Failure);
         }
     };
-    let mut follower = Follower {
+    let mut printer = Printer {
         args,
         session,
-        place: state.as_ref().and_then(|state| state.place().cloned()),
+        position: state.as_ref().and_then(|state| state.position().cloned()),
         state,
-        contact: Contact::default(),
+        notices: ConnectionNotices::default(),
         is_live: false,
         in_snapshot: false,
-        left: args.count,
-        unsettled: 0,
+        changes_left: args.count,
+        unsaved: 0,
     };
-    let exit = follower.follow(&watch)?;
-    Ok(exit.or(follower.settle()?))
+    let exit = printer.run(&watch)?;
+    Ok(exit.or(printer.save()?))
 }
 
 fn unusable(why: &StateError, session: &mut Session<'_>) -> Exit {
@@ -62,8 +63,8 @@ enum Unstarted {
     State(StateError),
 }
 
-/// Where to start. A state file that is missing is made now, so that nothing is missed
-/// from now on, however this ends.
+/// Returns where to start. A missing state file is made now, so that nothing is missed from
+/// now on, however this run ends.
 fn start(
     args: &WatchArgs,
     state: Option<StateFile>,
@@ -73,51 +74,51 @@ fn start(
     if !needs_revisions && !args.snapshot {
         return Ok((None, WatchStart::Now));
     }
-    let here = client.place().map_err(Unstarted::Call)?;
-    let none = || Unstarted::Call(CallError::needs_todod(client.server(), "keeps no history"));
-    let here = here.ok_or_else(none)?;
+    let here = client.todod_position().map_err(Unstarted::Call)?;
     let or_snapshot = args.snapshot;
     let Some(mut state) = state else {
         let start = match args.from {
-            Some(revision) => WatchStart::After { place: Place { revision, ..here }, or_snapshot },
+            Some(revision) => {
+                WatchStart::After { position: Position { revision, ..here }, or_snapshot }
+            }
             None if args.snapshot => WatchStart::Snapshot,
             None => WatchStart::Now,
         };
         return Ok((None, start));
     };
-    let start = match (state.place(), args.from) {
-        (Some(place), _) => WatchStart::After { place: place.clone(), or_snapshot },
-        // The file comes when the list is printed.
+    let start = match (state.position(), args.from) {
+        (Some(position), _) => WatchStart::After { position: position.clone(), or_snapshot },
+        // The file is made once the list is printed.
         (None, None) if args.snapshot => WatchStart::Snapshot,
         (None, from) => {
             let revision = from.unwrap_or(here.revision);
-            let place = Place { revision, ..here };
-            state.save(&place).map_err(Unstarted::State)?;
-            WatchStart::After { place, or_snapshot }
+            let position = Position { revision, ..here };
+            state.save(&position).map_err(Unstarted::State)?;
+            WatchStart::After { position, or_snapshot }
         }
     };
     Ok((Some(state), start))
 }
 
-/// Prints what a watch tells, and keeps the state file.
-struct Follower<'a, 'b> {
+/// Prints what a watch reports, and keeps the state file.
+struct Printer<'a, 'b> {
     args: &'a WatchArgs,
     session: &'a mut Session<'b>,
     state: Option<StateFile>,
     /// Up to where everything is printed, if that is known.
-    place: Option<Place>,
-    contact: Contact,
-    /// It was said that the watch is registered.
+    position: Option<Position>,
+    notices: ConnectionNotices,
+    /// Whether the notice that the watch is registered was printed.
     is_live: bool,
     in_snapshot: bool,
     /// Changes to print before the end.
-    left: Option<u64>,
-    /// Events since what is printed was last out, and in the state file.
-    unsettled: usize,
+    changes_left: Option<u64>,
+    /// Events since the output was last flushed and the position saved.
+    unsaved: usize,
 }
 
-impl Follower<'_, '_> {
-    fn follow(&mut self, watch: &Watch) -> io::Result<Exit> {
+impl Printer<'_, '_> {
+    fn run(&mut self, watch: &Watch) -> io::Result<Exit> {
         loop {
             let event = match self.next(watch)? {
                 Ok(event) => event,
@@ -125,7 +126,7 @@ impl Follower<'_, '_> {
             };
             match event {
                 WatchEvent::Connected { is_todod } => {
-                    self.contact.made(self.session.out);
+                    self.notices.connected(self.session.out);
                     if !is_todod {
                         self.live();
                     }
@@ -136,12 +137,12 @@ impl Follower<'_, '_> {
                     }
                 }
                 WatchEvent::Lost(why) => {
-                    if let Some(exit) = self.contact.lost(&why, self.session.out) {
+                    if let Some(exit) = self.notices.lost(&why, self.session.out) {
                         return Ok(exit);
                     }
                 }
                 WatchEvent::Ended(why) => {
-                    let exit = self.contact.ended(&why, self.session.out);
+                    let exit = self.notices.ended(&why, self.session.out);
                     self.advise(&why);
                     return Ok(exit);
                 }
@@ -149,81 +150,79 @@ impl Follower<'_, '_> {
         }
     }
 
-    /// The next event, or the end. What is printed is out before this waits.
+    /// Returns the next event, or the exit code. Flushes the output before it waits.
     fn next(&mut self, watch: &Watch) -> io::Result<Result<WatchEvent, Exit>> {
-        if self.unsettled < WATCH_BURST_MAX
+        if self.unsaved < WATCH_BURST_MAX
             && let Ok(event) = watch.events().try_recv()
         {
-            self.unsettled += 1;
+            self.unsaved += 1;
             return Ok(Ok(event));
         }
-        let settled = self.settle()?;
-        if settled != Exit::Ok {
-            return Ok(Err(settled));
+        let saved = self.save()?;
+        if saved != Exit::Ok {
+            return Ok(Err(saved));
         }
         Ok(select! {
-            // It says why before it ends.
+            // The last event says why there are no more.
             recv(watch.events()) -> event => event.map_err(|_| Exit::Failure),
             recv(self.session.interrupted) -> _ => Err(Exit::Interrupted),
         })
     }
 
-    /// First the lines, then the state file: a line may come twice after a kill in
-    /// between, but none is lost.
-    fn settle(&mut self) -> io::Result<Exit> {
-        self.unsettled = 0;
+    /// Flushes the lines, then saves the position. If the process is killed in between, a
+    /// line may be printed twice, but none is lost.
+    fn save(&mut self) -> io::Result<Exit> {
+        self.unsaved = 0;
         self.session.out.flush()?;
-        if let (Some(state), Some(place)) = (&mut self.state, &self.place)
-            && let Err(e) = state.save(place)
+        if let (Some(state), Some(position)) = (&mut self.state, &self.position)
+            && let Err(e) = state.save(position)
         {
             return Ok(unusable(&e, self.session));
         }
         Ok(Exit::Ok)
     }
 
-    /// Returns whether that was all that was asked for.
+    /// Prints an update. Returns whether everything that was asked for is printed.
     fn updated(&mut self, update: &TaskUpdate) -> io::Result<bool> {
         let until = self.args.until_revision;
-        let mut is_live = false;
-        match Mark::of(update) {
-            Mark::Reset => {
-                self.in_snapshot = true;
-                self.place = None;
+        let kind = UpdateKind::from(update);
+        match kind {
+            UpdateKind::Reset => {
+                (self.in_snapshot, self.position) = (true, None);
                 self.print(update)?;
                 return Ok(false);
             }
-            Mark::Snapshot => {
+            UpdateKind::Snapshot => {
                 self.print(update)?;
                 return Ok(false);
             }
-            Mark::Synced if self.in_snapshot || self.place.is_none() => {
+            UpdateKind::Synced if self.in_snapshot || self.position.is_none() => {
                 if std::mem::take(&mut self.in_snapshot) {
                     self.print(update)?;
                 }
                 let (list_id, revision) = (update.list_id.clone(), update.revision);
-                self.place = Some(Place { list_id, revision });
-                is_live = true;
+                self.position = Some(Position { list_id, revision });
             }
-            // Not beyond what was asked for: another watch may go on from there.
-            Mark::Synced | Mark::Progress => {
+            // Not beyond --until-revision: the next run continues from there.
+            UpdateKind::Synced | UpdateKind::Progress => {
                 self.advance(until.map_or(update.revision, |until| until.min(update.revision)));
-                is_live = Mark::of(update) == Mark::Synced;
             }
-            Mark::Change => match until {
+            UpdateKind::Change => match until {
                 Some(until) if update.revision > until => self.advance(until),
                 _ => {
                     self.print(update)?;
                     self.advance(update.revision);
-                    // What comes within a snapshot belongs to it.
+                    // Changes between RESET and SYNCED belong to the snapshot.
                     let counts = u64::from(!self.in_snapshot);
-                    self.left = self.left.map(|left| left - counts);
+                    self.changes_left = self.changes_left.map(|left| left - counts);
                 }
             },
         }
-        // The place to go on from is known with the end of a snapshot, not before.
+        // The position to resume from is known at the end of a snapshot, not before.
         let is_done = !self.in_snapshot
-            && (self.left == Some(0) || until.is_some_and(|until| update.revision >= until));
-        if is_live && !is_done {
+            && (self.changes_left == Some(0)
+                || until.is_some_and(|until| update.revision >= until));
+        if kind == UpdateKind::Synced && !is_done {
             self.live();
         }
         Ok(is_done)
@@ -237,8 +236,8 @@ impl Follower<'_, '_> {
     }
 
     fn advance(&mut self, revision: i64) {
-        if let Some(place) = &mut self.place {
-            place.revision = place.revision.max(revision);
+        if let Some(position) = &mut self.position {
+            position.revision = position.revision.max(revision);
         }
     }
 
@@ -250,7 +249,7 @@ impl Follower<'_, '_> {
         }
     }
 
-    /// What to do when history is gone.
+    /// Says what to do after history was compacted.
     fn advise(&mut self, why: &CallError) {
         if why.code != Code::OutOfRange {
             return;
@@ -259,6 +258,8 @@ impl Follower<'_, '_> {
             Some(path) => format!(", or remove {} to start from now", path.display()),
             None => String::new(),
         };
-        self.session.out.message(&format!("use --snapshot for that{advice}"));
+        self.session
+            .out
+            .message(&format!("use --snapshot to start from the list as it is{advice}"));
     }
 }

@@ -8,27 +8,26 @@ use super::line::{grammar, help_for};
 use crate::cli::Exit;
 use crate::cli::output::Out;
 
-/// Characters of a command and its arguments in the overview, on one line with what it
-/// does.
+/// Width of the overview's first column, which has the command and its arguments.
 const USAGE_COLUMN: usize = 42;
-/// Characters of arguments that are shown one by one, at most.
+/// Characters of arguments that are shown one by one; more are shown as `[OPTIONS]`.
 const ARGUMENTS_SHOWN: usize = 60;
 
-/// What concerns the session, not the list.
+/// A command of the session.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Control {
+pub(super) enum Control {
     /// List the commands, or explain one
     Help {
         /// The command
         command: Option<String>,
     },
-    /// Leave
+    /// Leave the session
     Exit,
-    /// Leave
+    /// Leave the session
     Quit,
 }
 
-pub fn run(control: &Control, out: &mut Out) -> io::Result<Done> {
+pub(super) fn run(control: &Control, out: &mut Out) -> io::Result<Done> {
     match control {
         Control::Exit | Control::Quit => return Ok(Done::Leave),
         Control::Help { command: None } => out.text(overview())?,
@@ -56,13 +55,13 @@ fn overview() -> String {
     }
     text.push_str(
         "\nThe title of add and edit is the rest of the line as typed.\n\
-         On a terminal: 1 adds a task, 2 lists, 3 completes one, 4 leaves.\n",
+         On a terminal: 1 adds a task, 2 lists tasks, 3 completes one, 4 leaves.\n",
     );
     text
 }
 
-/// What may follow a command's name, such as `[--count N]` or `ID...`.
-pub fn arguments(command: &clap::Command) -> String {
+/// Returns what may follow a command's name, such as `[--count N]` or `ID...`.
+pub(super) fn arguments(command: &clap::Command) -> String {
     let is_shown = |arg: &&clap::Arg| !arg.is_global_set() && !arg.is_hide_set();
     let shown: Vec<_> = command.get_arguments().filter(is_shown).collect();
     let values = shown.iter().filter_map(|arg| value(arg));
@@ -107,28 +106,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_overview() {
+    fn overview_of_all_commands() {
         expect![[r#"
               add TITLE...                              Add a task
               list [--open] [--completed] [--deleted] [--all] [--at REV]
-                                                        List the tasks that are not deleted
-              show ID                                   Show all about a task
+                                                        List tasks
+              show ID                                   Show a task's details
               done ID...                                Mark tasks completed
-              reopen ID...                              Mark completed tasks open again
+              reopen ID...                              Reopen completed tasks
               edit ID TITLE...                          Change a task's title
-              rm ID...                                  Delete tasks; `restore` brings them back
-              restore ID...                             Bring deleted tasks back
+              rm ID...                                  Delete tasks; `restore` undoes it
+              restore ID...                             Restore deleted tasks
+              purge ID...                               Remove deleted tasks for good
               watch [OPTIONS]                           Print changes as they happen
-              wait ID [OPTIONS]                         Wait until a task is completed, or deleted, or changed
-              history [ID] [--from REV] [--to REV]      Print the changes that were made, of one task or of all
-              web [--url URL]                           Open the page in the browser
-              completions SHELL                         Print the completion script of a shell
+              wait ID [OPTIONS]                         Wait until a task is completed, deleted or changed
+              history [ID] [--from REV] [--to REV]      Print past changes of one task or of all tasks
+              web [--url URL]                           Open the web page in the browser
+              completions SHELL                         Print a completion script for a shell
               help [COMMAND]                            List the commands, or explain one
-              exit                                      Leave
-              quit                                      Leave
+              exit                                      Leave the session
+              quit                                      Leave the session
 
             The title of add and edit is the rest of the line as typed.
-            On a terminal: 1 adds a task, 2 lists, 3 completes one, 4 leaves.
+            On a terminal: 1 adds a task, 2 lists tasks, 3 completes one, 4 leaves.
         "#]].assert_eq(&overview());
     }
 }

@@ -7,9 +7,9 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::client::Interrupt;
 
-/// Makes Ctrl-C stop the command that runs, not the program. While a line is typed,
-/// rustyline takes the key.
-pub struct CtrlC {
+/// Makes Ctrl-C stop the running command instead of the program. While a line is typed,
+/// rustyline receives the key.
+pub(super) struct CtrlC {
     signals: Handle,
     thread: JoinHandle<()>,
     interrupt: Interrupt,
@@ -17,7 +17,7 @@ pub struct CtrlC {
 }
 
 impl CtrlC {
-    pub fn start(interrupt: &Interrupt) -> io::Result<CtrlC> {
+    pub(super) fn start(interrupt: &Interrupt) -> io::Result<CtrlC> {
         let mut signals = Signals::new([SIGINT])?;
         let handle = signals.handle();
         let (sender, interrupted) = bounded(1);
@@ -25,25 +25,25 @@ impl CtrlC {
         let thread = Builder::new().name("repl-signals".to_owned()).spawn(move || {
             for _ in signals.forever() {
                 calls.raise();
-                // Full: it is known already.
+                // If the channel is full, the command is already being stopped.
                 let _ = sender.try_send(());
             }
         })?;
         Ok(CtrlC { signals: handle, thread, interrupt: interrupt.clone(), interrupted })
     }
 
-    /// For a command that waits for something else than a call.
-    pub fn interrupted(&self) -> Receiver<()> {
+    /// Receives after Ctrl-C, for a command that waits for something other than a call.
+    pub(super) fn interrupted(&self) -> Receiver<()> {
         self.interrupted.clone()
     }
 
-    /// Before a command: what came earlier does not concern it.
-    pub fn clear(&self) {
+    /// Forgets an earlier Ctrl-C, before the next command.
+    pub(super) fn clear(&self) {
         self.interrupt.clear();
         let _ = self.interrupted.try_recv();
     }
 
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.signals.close();
         // The thread does not panic.
         let _ = self.thread.join();

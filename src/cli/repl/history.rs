@@ -10,14 +10,14 @@ use rustyline::history::FileHistory;
 use super::assist::Assist;
 use crate::cli::output::Out;
 
-/// The file that remembers what was typed, readable by its owner alone. That it cannot
-/// be used is said once and hinders nothing.
-pub struct HistoryFile(Option<PathBuf>);
+/// The file of the lines that were typed, readable by its owner alone. A failure is reported
+/// once; then the session continues without the file.
+pub(super) struct HistoryFile(Option<PathBuf>);
 
 impl HistoryFile {
-    pub fn load(editor: &mut Editor<Assist, FileHistory>, out: &mut Out) -> HistoryFile {
+    pub(super) fn load(editor: &mut Editor<Assist, FileHistory>, out: &mut Out) -> HistoryFile {
         let Some(dirs) = ProjectDirs::from("", "", "todo") else {
-            out.message("there is no home directory: the history is not kept");
+            out.message("no home directory: the history is not saved");
             return HistoryFile(None);
         };
         let dir = dirs.state_dir().unwrap_or(dirs.data_dir());
@@ -28,7 +28,7 @@ impl HistoryFile {
         file
     }
 
-    pub fn append(&mut self, editor: &mut Editor<Assist, FileHistory>, out: &mut Out) {
+    pub(super) fn append(&mut self, editor: &mut Editor<Assist, FileHistory>, out: &mut Out) {
         if let Some(path) = &self.0 {
             let appended = editor.append_history(path);
             self.check(appended, out);
@@ -37,13 +37,13 @@ impl HistoryFile {
 
     fn check(&mut self, done: rustyline::Result<()>, out: &mut Out) {
         if let (Err(e), Some(path)) = (done, &self.0) {
-            out.message(&format!("the history is not kept: {}: {e}", path.display()));
+            out.message(&format!("the history is not saved: {}: {e}", path.display()));
             self.0 = None;
         }
     }
 }
 
-/// Makes sure that there is a file, and that it is the owner's alone from the start.
+/// Makes the file if it is missing, readable by its owner alone from the start.
 fn create(dir: &Path, path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;

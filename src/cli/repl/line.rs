@@ -1,37 +1,39 @@
-use std::{io, mem};
+use std::collections::HashMap;
+use std::{io, iter, mem};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::control::Control;
 use crate::cli::Exit;
 use crate::cli::args::Command;
+use crate::cli::input::BYTE_ORDER_MARK;
 use crate::cli::output::Out;
 
-/// A line that was understood.
+/// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
+pub(super) enum Line {
     Command {
         command: Command,
-        /// For this line alone.
+        /// Whether this line's output is JSON.
         json: bool,
     },
     Control(Control),
 }
 
-/// A line that is not to be run.
+/// A line that runs no command.
 #[derive(Debug)]
-pub enum NotRun {
-    /// Wrong, or a question such as `done --help`.
+pub(super) enum NotRun {
+    /// A mistake, or a request for help such as `done --help`.
     Clap(clap::Error),
     AddFromStdin,
 }
 
-/// The grammar of a line: the shell's commands, and control of the session.
+/// The grammar of a line: the commands of the shell, and those of the session.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_subcommand = true, about = None)]
 #[command(override_usage = "COMMAND [ARGUMENTS], as help lists them")]
 struct Grammar {
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
 
@@ -47,11 +49,11 @@ enum What {
     Control(Control),
 }
 
-/// The grammar as clap knows it: for parsing, help, completion and hints.
-pub fn grammar() -> clap::Command {
+/// Returns the grammar for parsing, help, completion and hints.
+pub(super) fn grammar() -> clap::Command {
     let mut grammar = Grammar::command();
     if let Some(add) = grammar.find_subcommand_mut("add") {
-        // Its title is the rest of the line, so it takes no option here.
+        // The title is the rest of the line, so there are no options.
         *add = mem::take(add)
             .about("Add a task")
             .mut_arg("quiet", |quiet| quiet.hide(true))
@@ -65,15 +67,36 @@ pub fn grammar() -> clap::Command {
     grammar
 }
 
-/// clap's own answer to `NAME --help`.
-pub fn help_for(name: &str) -> Option<NotRun> {
+/// Returns one valid example of each command, by name.
+pub(super) fn examples() -> HashMap<String, Command> {
+    let grammar = grammar();
+    let commands = grammar.get_subcommands().filter_map(|command| {
+        let required = command.get_positionals().filter(|arg| arg.is_required_set());
+        // 0 is an id and a title.
+        let values = required.map(|arg| {
+            let values = arg.get_possible_values();
+            values.first().map_or_else(|| "0".to_owned(), |value| value.get_name().to_owned())
+        });
+        let words: Vec<_> = iter::once(command.get_name().to_owned()).chain(values).collect();
+        let matches = grammar.clone().try_get_matches_from(words).ok()?;
+        match Grammar::from_arg_matches(&matches).ok()?.what {
+            What::Command(example) => Some((command.get_name().to_owned(), example)),
+            What::Control(_) => None,
+        }
+    });
+    commands.collect()
+}
+
+/// Returns clap's answer to `NAME --help`.
+pub(super) fn help_for(name: &str) -> Option<NotRun> {
     grammar().try_get_matches_from([name, "--help"]).err().map(NotRun::Clap)
 }
 
-/// Understands a line; `None` if it is blank. The title of `add` and `edit` is the rest
-/// of the line as typed.
-pub fn parse(line: &str) -> Result<Option<Line>, NotRun> {
-    let line = line.trim();
+/// Parses a line; `None` if it is blank. The title of `add` and `edit` is the rest of the
+/// line as typed.
+pub(super) fn parse(line: &str) -> Result<Option<Line>, NotRun> {
+    // A pasted file may start with a byte order mark.
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim();
     let (name, rest) = first_word(line);
     let words = match name {
         "" => return Ok(None),
@@ -96,8 +119,8 @@ pub fn parse(line: &str) -> Result<Option<Line>, NotRun> {
     }))
 }
 
-/// The first word, and the rest without the white space around it.
-pub fn first_word(text: &str) -> (&str, &str) {
+/// Splits off the first word. The rest has no white space around it.
+pub(super) fn first_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     match text.split_once(char::is_whitespace) {
         Some((word, rest)) => (word, rest.trim_start()),
@@ -106,8 +129,8 @@ pub fn first_word(text: &str) -> (&str, &str) {
 }
 
 impl NotRun {
-    /// Answers the question, or says what is wrong.
-    pub fn explain(&self, out: &mut Out) -> io::Result<Exit> {
+    /// Prints the help, or what is wrong.
+    pub(super) fn explain(&self, out: &mut Out) -> io::Result<Exit> {
         match self {
             NotRun::Clap(e) if e.use_stderr() => {
                 out.notice(e.render().ansi());
@@ -119,7 +142,7 @@ impl NotRun {
                 Ok(Exit::Ok)
             }
             NotRun::AddFromStdin => {
-                out.message("`add -` reads titles from a pipe: use it in the shell, todo add -");
+                out.message("`add -` reads titles from a pipe: run `todo add -` in a shell");
                 Ok(Exit::Usage)
             }
         }
@@ -149,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_an_example() {
+        let grammar = grammar();
+        let control = Control::augment_subcommands(clap::Command::new("control"));
+        let is_control = |name: &str| control.find_subcommand(name).is_some();
+        let names = grammar.get_subcommands().map(clap::Command::get_name);
+        let mut missing = names.filter(|name| !is_control(name) && !examples().contains_key(*name));
+        assert_eq!(missing.next(), None);
+    }
+
+    #[test]
     fn lines() {
         let lines = [
             "",
@@ -159,6 +192,7 @@ mod tests {
             "add -q x",
             "add --help",
             "add -- x",
+            "\u{feff}add x",
             "add -",
             "add  - ",
             "add - x",
@@ -215,6 +249,7 @@ mod tests {
             "add -q x": add ["-q x"], quiet false
             "add --help": add ["--help"], quiet false
             "add -- x": add ["-- x"], quiet false
+            "\u{feff}add x": add ["x"], quiet false
             "add -": add from stdin
             "add  - ": add from stdin
             "add - x": add ["- x"], quiet false

@@ -5,30 +5,31 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
-use super::meanwhile::Meanwhile;
+use super::cache::TaskCache;
+use super::missed::MissedChanges;
 use super::screen::Announcer;
-use super::tasks::KnownTasks;
 use crate::cli::render::{Shown, announcement};
 use crate::client::{
-    CallError, Client, Interrupt, Mark, Place, Watch, WatchEvent, WatchOptions, WatchStart, proto,
+    CallError, Client, Interrupt, Position, UpdateKind, Watch, WatchEvent, WatchOptions,
+    WatchStart, proto,
 };
 
-/// Follows the list behind the prompt, on a thread of its own: what others change is
-/// announced, and what there is to complete is kept.
-pub struct Live {
+/// Follows the list on a thread of its own: announces the changes that others make, and
+/// fills the cache for completion.
+pub(super) struct LiveUpdates {
     watch: Watch,
     thread: JoinHandle<()>,
     interrupt: Interrupt,
 }
 
-impl Live {
-    pub fn start(
+impl LiveUpdates {
+    pub(super) fn start(
         client: &Client,
         announcer: Announcer,
-        tasks: Arc<Mutex<KnownTasks>>,
-    ) -> io::Result<Live> {
+        tasks: Arc<Mutex<TaskCache>>,
+    ) -> io::Result<LiveUpdates> {
         let watch = client.watch(WatchOptions {
-            // Deleted ones, too: `restore` offers them.
+            // Deleted tasks, too: completion offers them to `restore`.
             filter: proto::Filter::ANY,
             start: WatchStart::Snapshot,
             reconnect: true,
@@ -37,14 +38,14 @@ impl Live {
         let events = watch.events().clone();
         let interrupt = Interrupt::default();
         let client = client.with_interrupt(&interrupt);
-        let follower =
-            Follower { client, announcer, tasks, is_lost: false, place: None, meanwhile: None };
+        let updater =
+            Updater { client, announcer, tasks, is_lost: false, position: None, missed: None };
         let thread =
-            Builder::new().name("repl-watch".to_owned()).spawn(move || follower.follow(&events))?;
-        Ok(Live { watch, thread, interrupt })
+            Builder::new().name("repl-watch".to_owned()).spawn(move || updater.run(&events))?;
+        Ok(LiveUpdates { watch, thread, interrupt })
     }
 
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.interrupt.raise();
         drop(self.watch);
         // The thread does not panic.
@@ -52,20 +53,20 @@ impl Live {
     }
 }
 
-struct Follower {
+struct Updater {
     client: Client,
     announcer: Announcer,
-    tasks: Arc<Mutex<KnownTasks>>,
-    /// The loss was announced, the return was not yet.
+    tasks: Arc<Mutex<TaskCache>>,
+    /// Whether the loss was announced, and the return was not yet.
     is_lost: bool,
     /// Up to where the list is known; `None` before the first snapshot is complete.
-    place: Option<Place>,
-    /// What is told of the time without a server; `None` while nothing was missed.
-    meanwhile: Option<Meanwhile>,
+    position: Option<Position>,
+    /// What happened since the server was lost; `None` while connected.
+    missed: Option<MissedChanges>,
 }
 
-impl Follower {
-    fn follow(mut self, events: &Receiver<WatchEvent>) {
+impl Updater {
+    fn run(mut self, events: &Receiver<WatchEvent>) {
         for event in events {
             match event {
                 WatchEvent::Connected { is_todod } => self.connected(is_todod),
@@ -88,15 +89,15 @@ impl Follower {
             self.announcer.announce(format!("[Online] connected to {server}\n"));
         }
         if is_todod {
-            if self.place.is_some() {
-                self.meanwhile.get_or_insert_default();
+            if self.position.is_some() {
+                self.missed.get_or_insert_default();
             }
             return;
         }
-        // The seed's server sends no snapshot. A listing that fails is a loss that the
-        // watch announces.
-        (self.place, self.meanwhile) = (None, None);
-        *self.tasks.lock() = KnownTasks::default();
+        // The example's server sends no snapshot. If the listing fails, the watch announces
+        // the loss.
+        (self.position, self.missed) = (None, None);
+        *self.tasks.lock() = TaskCache::default();
         for task in self.client.pages(proto::Filter::LIVE).map_while(Result::ok).flatten() {
             self.tasks.lock().put(task);
         }
@@ -104,24 +105,24 @@ impl Follower {
 
     fn updated(&mut self, update: &proto::TaskUpdate) {
         self.tasks.lock().apply(update);
-        match Mark::of(update) {
-            Mark::Reset | Mark::Progress => {}
-            Mark::Snapshot => {
-                if let (Some(place), Some(meanwhile)) = (&self.place, &mut self.meanwhile) {
-                    let changed = update.task.as_ref().filter(|t| t.revision > place.revision);
-                    changed.into_iter().for_each(|task| meanwhile.task_differs(task.id));
+        match UpdateKind::from(update) {
+            UpdateKind::Reset | UpdateKind::Progress => {}
+            UpdateKind::Snapshot => {
+                if let (Some(position), Some(missed)) = (&self.position, &mut self.missed) {
+                    let changed = update.task.as_ref().filter(|t| t.revision > position.revision);
+                    changed.into_iter().for_each(|task| missed.task_differs(task.id));
                 }
             }
-            Mark::Synced => self.synced(update),
-            Mark::Change => {
-                if let Some(place) = &mut self.place {
-                    place.revision = update.revision;
+            UpdateKind::Synced => self.synced(update),
+            UpdateKind::Change => {
+                if let Some(position) = &mut self.position {
+                    position.revision = update.revision;
                 }
-                if self.client.caused(update) {
+                if self.client.is_own(update) {
                     return;
                 }
-                match &mut self.meanwhile {
-                    Some(meanwhile) => meanwhile.changed(update),
+                match &mut self.missed {
+                    Some(missed) => missed.changed(update),
                     None => self.announcer.announce(announcement(update)),
                 }
             }
@@ -130,12 +131,12 @@ impl Follower {
 
     fn synced(&mut self, update: &proto::TaskUpdate) {
         let (list_id, revision) = (update.list_id.clone(), update.revision);
-        let before = self.place.replace(Place { list_id, revision });
-        let meanwhile = self.meanwhile.take();
+        let before = self.position.replace(Position { list_id, revision });
+        let missed = self.missed.take();
         if before.is_some_and(|before| before.list_id != update.list_id) {
-            self.announcer.announce("[Online] this is another list than before\n".to_owned());
-        } else if let Some(meanwhile) = meanwhile {
-            meanwhile.told().into_iter().for_each(|text| self.announcer.announce(text));
+            self.announcer.announce("[Online] the server has another list now\n".to_owned());
+        } else if let Some(missed) = missed {
+            missed.announcements().into_iter().for_each(|text| self.announcer.announce(text));
         }
     }
 }

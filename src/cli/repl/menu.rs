@@ -5,9 +5,9 @@ use crate::cli::commands::Session;
 use crate::cli::render::Shown;
 use crate::client::{CallError, Edit, proto};
 
-/// The menu of the seed's client.
+/// The menu of the reference example's client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub(super) enum Choice {
     Add,
     List,
     Complete,
@@ -15,7 +15,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    pub fn parse(line: &str) -> Option<Choice> {
+    pub(super) fn parse(line: &str) -> Option<Choice> {
         match line.trim() {
             "1" => Some(Choice::Add),
             "2" => Some(Choice::List),
@@ -26,15 +26,19 @@ impl Choice {
     }
 }
 
-/// Does what the seed's client did, in its words; asks for what it needs.
-pub fn run(choice: Choice, terminal: &mut Terminal, session: &mut Session<'_>) -> io::Result<()> {
+/// Does what the example's client does, in its words. Asks for what it needs.
+pub(super) fn run(
+    choice: Choice,
+    terminal: &mut Terminal,
+    session: &mut Session<'_>,
+) -> io::Result<()> {
     let done = match choice {
-        Choice::Add => match terminal.ask("Enter task title: ") {
+        Choice::Add => match terminal.ask("Enter task title: ", session.out) {
             Some(title) => add(&title, session)?,
             None => return Ok(()),
         },
         Choice::List => list(session)?,
-        Choice::Complete => match terminal.ask("Enter task ID to complete: ") {
+        Choice::Complete => match terminal.ask("Enter task ID to complete: ", session.out) {
             Some(id) => complete(&id, session)?,
             None => return Ok(()),
         },
@@ -46,7 +50,7 @@ pub fn run(choice: Choice, terminal: &mut Terminal, session: &mut Session<'_>) -
     session.out.flush()
 }
 
-/// Inside an output that may end, a call that may fail.
+/// The outer error is one of the output, the inner one of the call.
 type Called = io::Result<Result<(), CallError>>;
 
 fn add(title: &str, session: &mut Session<'_>) -> Called {
@@ -73,7 +77,7 @@ fn list(session: &mut Session<'_>) -> Called {
 
 fn complete(id: &str, session: &mut Session<'_>) -> Called {
     let Ok(id) = id.trim().parse() else {
-        session.out.message(&format!("{id:?} is no task ID: use a number"));
+        session.out.message(&format!("{id:?} is not a task ID: use a number"));
         return Ok(Ok(()));
     };
     match session.client.edit(id, Edit::Complete) {

@@ -1,16 +1,17 @@
-//! `todo` without a command: the same commands, one a line.
+//! `todo` without a command: reads commands, one per line.
 
 mod assist;
+mod cache;
 mod control;
 mod ctrl_c;
 mod history;
+mod keys;
 mod line;
 mod live;
-mod meanwhile;
 mod menu;
+mod missed;
 mod piped;
 mod screen;
-mod tasks;
 mod terminal;
 
 use std::io::{self, IsTerminal};
@@ -21,9 +22,9 @@ use super::{Exit, exit_on_interrupt};
 use crate::client::Client;
 use line::Line;
 
-/// On a terminal a session with prompt, completion and live updates; else the lines of
-/// the standard input, with the first failure's exit code.
-pub fn run(client: &Client, out: &mut Out) -> Exit {
+/// Runs a session with prompt, completion and live updates on a terminal. Otherwise runs the
+/// lines of the standard input; the first failure decides the exit code.
+pub(super) fn run(client: &Client, out: &mut Out) -> Exit {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         let done = terminal::run(client, out);
         out.end(done)
@@ -34,7 +35,7 @@ pub fn run(client: &Client, out: &mut Out) -> Exit {
     }
 }
 
-/// What a line came to.
+/// The result of a line.
 enum Done {
     Command(Exit),
     /// `exit` or `quit`.

@@ -11,31 +11,31 @@ use rustyline::{Editor, ExternalPrinter};
 use super::assist::Assist;
 use crate::limits::ANNOUNCEMENTS_MAX;
 
-/// Prints announcements above the prompt, on a thread of its own: rustyline takes them
-/// one at a time, and only while it reads a line.
-pub struct Screen {
+/// Prints announcements above the prompt, on a thread of its own: rustyline takes one at a
+/// time, and only while it reads a line.
+pub(super) struct Screen {
     thread: JoinHandle<()>,
     gate: Arc<Gate>,
     announcer: Announcer,
 }
 
-/// Hands announcements to the screen. Never blocks.
+/// Queues announcements for the screen. Never blocks.
 #[derive(Clone)]
-pub struct Announcer {
+pub(super) struct Announcer {
     announcements: Sender<String>,
     gate: Arc<Gate>,
-    /// Those that came while too many waited.
+    /// Announcements that were dropped because the queue was full.
     missed: Arc<AtomicU64>,
 }
 
 /// What the terminal is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
-    /// Somebody types: announcements appear above.
+pub(super) enum Use {
+    /// A line is typed: announcements appear above it.
     Prompt,
-    /// A command prints: announcements wait.
+    /// A command runs: announcements wait.
     Command,
-    /// `watch` prints all that happens: announcements would say it twice.
+    /// `watch` prints every change: announcements are dropped.
     Watch,
     /// The session ends.
     Closed,
@@ -47,7 +47,7 @@ struct Gate {
 }
 
 impl Screen {
-    pub fn start(editor: &mut Editor<Assist, FileHistory>) -> io::Result<Screen> {
+    pub(super) fn start(editor: &mut Editor<Assist, FileHistory>) -> io::Result<Screen> {
         let (announcements, waiting) = bounded(ANNOUNCEMENTS_MAX);
         let gate = Arc::new(Gate { current: Mutex::new(Use::Command), changed: Condvar::new() });
         let print = printer(editor);
@@ -59,18 +59,18 @@ impl Screen {
         Ok(Screen { thread, gate, announcer })
     }
 
-    pub fn announcer(&self) -> Announcer {
+    pub(super) fn announcer(&self) -> Announcer {
         self.announcer.clone()
     }
 
-    pub fn set(&self, now: Use) {
+    pub(super) fn set(&self, now: Use) {
         *self.gate.current.lock() = now;
         self.gate.changed.notify_all();
     }
 
-    /// Ends the thread. The editor must be dropped before: a message that it has not
-    /// taken would hold the thread.
-    pub fn close(self) {
+    /// Ends the thread. The editor must be dropped first: the thread may wait until the
+    /// editor takes a message.
+    pub(super) fn close(self) {
         self.set(Use::Closed);
         drop(self.announcer);
         // The thread does not panic.
@@ -79,15 +79,15 @@ impl Screen {
 }
 
 impl Announcer {
-    /// `text` is escaped and ends with a newline.
-    pub fn announce(&self, text: String) {
+    /// Queues `text`, which is escaped and ends with a newline.
+    pub(super) fn announce(&self, text: String) {
         if *self.gate.current.lock() == Use::Watch {
             return;
         }
         let missed = self.missed.swap(0, Ordering::Relaxed);
         let text = match missed {
             0 => text,
-            _ => format!("({missed} more announcements came too fast to show)\n{text}"),
+            _ => format!("({missed} announcements were left out)\n{text}"),
         };
         if self.announcements.try_send(text).is_err() {
             self.missed.fetch_add(missed + 1, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Announcer {
 }
 
 impl Gate {
-    /// Waits for a prompt; `false` if there will be none.
+    /// Waits for a prompt. Returns `false` if the session ends.
     fn wait(&self) -> bool {
         let mut current = self.current.lock();
         self.changed.wait_while(&mut current, |now| !matches!(now, Use::Prompt | Use::Closed));
@@ -106,7 +106,7 @@ impl Gate {
 
 type Print = Box<dyn FnMut(String) -> bool + Send>;
 
-/// A terminal that cannot move its cursor gets the lines as they come.
+/// Returns how to print. A terminal without cursor movement gets plain lines.
 fn printer(editor: &mut Editor<Assist, FileHistory>) -> Print {
     match editor.create_external_printer() {
         Ok(mut printer) => Box::new(move |text| printer.print(text).is_ok()),

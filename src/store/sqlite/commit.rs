@@ -1,129 +1,155 @@
-use std::time::Duration;
+use rusqlite::{Connection, Row, Statement, params};
 
-use rusqlite::{Connection, ToSql, params, params_from_iter};
-
-use super::rows::values;
+use super::error::CommitError;
+use super::failure::Fault;
+use super::list_row::ListRow;
+use super::rows::{
+    ChangeRow, Checked, INSERT_CHANGE, INSERT_REQUEST, PUT_TASK, REQUESTS, RequestRow, TaskRow,
+    change_columns,
+};
 use super::transaction;
-use crate::limits;
-use crate::model::{Change, Remembered, Timestamp};
-use crate::store::{Batch, CommitError};
+use crate::model::{Answer, Fingerprint, IdempotencyRecord, TaskId, Timestamp};
+use crate::store::{Batch, RecordedChange, RequestNumber};
+use crate::wire::record;
 
-/// For how long request ids are remembered. The defaults are those of [`limits`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Retention {
-    /// A request is remembered for this long,
-    pub kept: Duration,
-    /// unless this many newer ones came.
-    pub kept_max: i64,
-    /// These newest ones are remembered whatever their age.
-    pub kept_min: i64,
-    /// Forgotten in one commit, at most.
-    pub forgotten_per_commit: i64,
-}
-
-impl Default for Retention {
-    fn default() -> Retention {
-        Retention {
-            kept: limits::REQUEST_KEPT,
-            kept_max: limits::REQUESTS_KEPT_MAX,
-            kept_min: limits::REQUESTS_KEPT_MIN,
-            forgotten_per_commit: limits::REQUESTS_FORGOTTEN_PER_COMMIT,
-        }
-    }
-}
-
-/// Writes the batch in one transaction. `Ok` means that it is synced.
+/// Writes the batch in one transaction, and returns the list's row after it. `Ok` means
+/// that it is synced.
 pub(super) fn commit(
     connection: &Connection,
+    list: &ListRow,
     batch: &Batch,
-    retention: &Retention,
-) -> Result<(), CommitError> {
-    match batch.is_empty() {
-        true => Ok(()),
-        false => transaction::write(connection, || put(connection, batch, retention)),
+) -> Result<ListRow, CommitError> {
+    let after = list.after(batch);
+    if after != *list {
+        transaction::write(connection, || put(connection, list, &after, batch))?;
     }
+    Ok(after)
 }
 
-/// One table after the other: each statement is looked up once a batch, not once a row.
-fn put(connection: &Connection, batch: &Batch, retention: &Retention) -> rusqlite::Result<()> {
-    put_tasks(connection, &batch.changes)?;
-    put_changes(connection, &batch.changes)?;
-    put_requests(connection, &batch.remembered, batch.now)?;
-    forget(connection, batch.now, retention)
-}
-
-fn put_tasks(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(
-        "INSERT INTO tasks (id, title, deleted, revision, created_at, updated_at, completed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (id) DO UPDATE SET title = ?2, deleted = ?3, revision = ?4,
-             created_at = ?5, updated_at = ?6, completed_at = ?7",
-    )?;
-    changes.iter().try_for_each(|change| put.execute(&values(&change.task)[..]).map(drop))
-}
-
-fn put_changes(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(
-        "INSERT INTO changes (task_id, title, deleted, revision, created_at, updated_at,
-             completed_at, action, was_completed, was_deleted, request_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
-    changes.iter().try_for_each(|change| {
-        let was_completed = change.before.map(|before| before.completed);
-        let was_deleted = change.before.map(|before| before.deleted);
-        let more: [&dyn ToSql; 4] =
-            [&change.action.name(), &was_completed, &was_deleted, &change.request_id];
-        put.execute(params_from_iter(values(&change.task).into_iter().chain(more))).map(drop)
-    })
-}
-
-fn put_requests(
+/// Each statement is looked up once a batch, not once a row.
+fn put(
     connection: &Connection,
-    remembered: &[Remembered],
-    now: Timestamp,
+    list: &ListRow,
+    after: &ListRow,
+    batch: &Batch,
 ) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(
-        "INSERT INTO requests (task_id, title, deleted, revision, created_at, updated_at,
-             completed_at, request_id, content, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?;
-    remembered.iter().try_for_each(|remembered| {
-        let more: [&dyn ToSql; 3] = [&remembered.request_id, &remembered.content, &now];
-        put.execute(params_from_iter(values(&remembered.answer).into_iter().chain(more))).map(drop)
-    })
+    let mut put_task = connection.prepare_cached(PUT_TASK)?;
+    let mut insert_change = connection.prepare_cached(INSERT_CHANGE)?;
+    for recorded in &batch.changes {
+        let RecordedChange { change, record } = recorded;
+        if change.after.is_some() {
+            let (id, revision) = (change.task_id.into(), change.revision);
+            TaskRow { id, revision, record }.put(&mut put_task)?;
+        }
+        ChangeRow::new(recorded).insert(&mut insert_change)?;
+    }
+    let mut insert_request = connection.prepare_cached(INSERT_REQUEST)?;
+    for (number, request) in (list.last_request + 1..).zip(&batch.requests) {
+        put_request(&mut insert_request, number, batch.at, request)?;
+    }
+    // Last, because the batch may have made what it purges.
+    for recorded in batch.changes.iter().filter(|recorded| recorded.change.after.is_none()) {
+        purge(connection, recorded.change.task_id)?;
+    }
+    if after.forgotten_request > list.forgotten_request {
+        connection
+            .prepare_cached("DELETE FROM requests WHERE number <= ?1")?
+            .execute(params![after.forgotten_request])?;
+    }
+    after.write(connection)
 }
 
-/// Forgets the oldest requests, up to the first that is still to be remembered. So
-/// the numbers that are left have no gaps, which makes `newest - seq` the count of
-/// newer ones; and a commit with nothing to forget looks at one row. After the clock
-/// went back, an old request may wait behind one that looks young.
-fn forget(connection: &Connection, now: Timestamp, retention: &Retention) -> rusqlite::Result<()> {
-    let newest: Option<i64> = connection
-        .prepare_cached("SELECT max(seq) FROM requests")?
-        .query_row([], |row| row.get(0))?;
-    let Some(newest) = newest else { return Ok(()) };
-    let kept_micros = i64::try_from(retention.kept.as_micros()).unwrap_or(i64::MAX);
-    let remembered_since = now.0.saturating_sub(kept_micros);
-
-    let mut oldest =
-        connection.prepare_cached("SELECT seq, at FROM requests ORDER BY seq LIMIT ?1")?;
-    let mut rows = oldest.query([retention.forgotten_per_commit])?;
-    let mut last = None;
-    while let Some(row) = rows.next()? {
-        let (seq, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let newer = newest - seq;
-        let due = at < remembered_since || newer >= retention.kept_max;
-        if !due || newer < retention.kept_min {
-            break;
-        }
-        last = Some(seq);
+pub(super) fn put_request(
+    insert: &mut Statement<'_>,
+    number: RequestNumber,
+    at: Timestamp,
+    request: &IdempotencyRecord,
+) -> rusqlite::Result<()> {
+    let (task_id, revision, record) = match &request.answer {
+        Answer::Task(task) => (task.id, task.revision, record::encode(task)),
+        Answer::Purged { id, revision } => (*id, *revision, Vec::new()),
+    };
+    RequestRow {
+        number,
+        request_id: request.request_id.as_str(),
+        fingerprint: &request.fingerprint.0,
+        at: at.0,
+        task_id: task_id.into(),
+        revision,
+        record: &record,
     }
-    drop(rows);
-    match last {
-        None => Ok(()),
-        Some(last) => connection
-            .prepare_cached("DELETE FROM requests WHERE seq <= ?1")?
-            .execute(params![last])
-            .map(|_| ()),
+    .insert(insert)
+}
+
+/// Deletes the task and the content of its changes and idempotency records. A damaged row
+/// stays as it is: its task id may be wrong.
+fn purge(connection: &Connection, task: TaskId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM tasks WHERE id = ?1")?.execute(params![task])?;
+    let changes = concat!(
+        "SELECT ",
+        change_columns!(),
+        " FROM changes AS c WHERE task_id = ?1 AND revision > ?2 ORDER BY revision LIMIT 1"
+    );
+    let mut update = connection
+        .prepare_cached("UPDATE changes SET record = x'', checksum = ?2 WHERE revision = ?1")?;
+    each_row(
+        connection,
+        changes,
+        task,
+        |row| {
+            let change = ChangeRow::read(row)?;
+            let checksum = ChangeRow { record: &[], ..change }.checksum();
+            Ok(Emptied { fingerprint: Vec::new(), checksum })
+        },
+        |revision, Emptied { checksum, .. }| update.execute(params![revision, checksum]),
+    )?;
+    let requests = format!("{REQUESTS} WHERE task_id = ?1 AND number > ?2 ORDER BY number LIMIT 1");
+    let mut update = connection.prepare_cached(
+        "UPDATE requests SET record = x'', fingerprint = ?2, checksum = ?3 WHERE number = ?1",
+    )?;
+    each_row(
+        connection,
+        &requests,
+        task,
+        |row| {
+            let request = RequestRow::read(row)?;
+            let fingerprint = Fingerprint::without_content(request.fingerprint);
+            let checksum = RequestRow { record: &[], fingerprint, ..request }.checksum();
+            Ok(Emptied { fingerprint: fingerprint.to_vec(), checksum })
+        },
+        |number, Emptied { fingerprint, checksum }| {
+            update.execute(params![number, fingerprint, checksum])
+        },
+    )
+}
+
+/// What is left of a row of a purged task.
+struct Emptied {
+    fingerprint: Vec<u8>,
+    checksum: u32,
+}
+
+/// Updates the rows of a task one by one: a statement must not read the table that another
+/// one changes.
+fn each_row(
+    connection: &Connection,
+    select: &str,
+    task: TaskId,
+    empty: impl Fn(&Row<'_>) -> Result<Emptied, Fault>,
+    mut update: impl FnMut(i64, Emptied) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached(select)?;
+    let mut last: i64 = 0;
+    loop {
+        let mut rows = select.query(params![task, last])?;
+        let Some(row) = rows.next()? else { return Ok(()) };
+        last = row.get(0)?;
+        let emptied = match empty(row) {
+            Ok(emptied) => emptied,
+            Err(Fault::Sqlite(error)) => return Err(error),
+            Err(_damaged) => continue,
+        };
+        drop(rows);
+        update(last, emptied)?;
     }
 }

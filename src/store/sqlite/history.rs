@@ -1,18 +1,24 @@
 //! Reads the changes on a connection of its own. Every call is one short transaction:
 //! a long one would keep the write-ahead log from starting over.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::compaction::{check_order, compacted};
+use super::compaction::check_order;
+use super::connection;
+use super::error::SqliteError;
 use super::failure::Fault;
-use super::{connection, rows};
+use super::list_row::ListRow;
+use super::rows::{ChangeRow, Checked, change_columns, damaged};
 use crate::limits::HISTORY_READ_MAX;
-use crate::model::{Change, Revision, Task, TaskId};
-use crate::store::{ChangeRange, History, HistoryError, StoreError, refuse_gone};
+use crate::model::{Revision, Task, TaskId};
+use crate::store::{
+    ChangeRange, History, HistoryError, RecordedChange, StoreError, refuse_compacted,
+};
 
 /// The changes of a [`SqliteStore`](super::SqliteStore).
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub(super) struct SqliteHistory {
 }
 
 impl SqliteHistory {
-    pub(super) fn open(path: &Path, reading: Arc<Mutex<()>>) -> Result<SqliteHistory, StoreError> {
+    pub(super) fn open(path: &Path, reading: Arc<Mutex<()>>) -> Result<SqliteHistory, SqliteError> {
         let connection = connection::open_reader(path)?;
         Ok(SqliteHistory { connection, path: path.to_owned(), reading })
     }
@@ -32,19 +38,22 @@ impl SqliteHistory {
     fn snapshot(&self) -> Result<Snapshot<'_>, Fault> {
         let reading = self.reading.lock();
         let transaction = self.connection.unchecked_transaction()?;
-        let compacted = compacted(&transaction)?;
+        let compacted = ListRow::read(&transaction)?.compacted;
         Ok(Snapshot { transaction, _reading: reading, compacted })
+    }
+
+    fn failed(&self) -> impl Fn(Fault) -> StoreError + '_ {
+        |fault| fault.at(&self.path).while_open().into()
     }
 }
 
 impl History for SqliteHistory {
-    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<Change>, HistoryError> {
-        let failed = |fault: Fault| fault.at(&self.path);
-        let snapshot = self.snapshot().map_err(failed)?;
+    fn changes(&mut self, range: &ChangeRange) -> Result<Vec<RecordedChange>, HistoryError> {
+        let snapshot = self.snapshot().map_err(self.failed())?;
         if range.complete {
-            refuse_gone(range.after, snapshot.compacted)?;
+            refuse_compacted(range.after, snapshot.compacted)?;
         }
-        Ok(snapshot.changes(range).map_err(failed)?)
+        Ok(snapshot.changes(range).map_err(self.failed())?)
     }
 
     fn tasks_at(
@@ -53,23 +62,26 @@ impl History for SqliteHistory {
         after: TaskId,
         max: usize,
     ) -> Result<Vec<Arc<Task>>, HistoryError> {
-        let failed = |fault: Fault| fault.at(&self.path);
-        let snapshot = self.snapshot().map_err(failed)?;
-        refuse_gone(revision, snapshot.compacted)?;
-        Ok(snapshot.tasks_at(revision, after, max).map_err(failed)?)
+        let snapshot = self.snapshot().map_err(self.failed())?;
+        refuse_compacted(revision, snapshot.compacted)?;
+        Ok(snapshot.tasks_at(revision, after, max).map_err(self.failed())?)
     }
 }
 
+/// The newest change of each task that a read has passed: its revision, and the task
+/// after it.
+type States = HashMap<TaskId, (Revision, Option<Arc<Task>>)>;
+
 /// One state of the database, with its compacted revision.
 struct Snapshot<'h> {
-    // Fields drop in this order: the lock goes when nothing is read any more.
+    // Fields drop in this order: the lock is released when nothing is read any more.
     transaction: Transaction<'h>,
     _reading: MutexGuard<'h, ()>,
     compacted: Revision,
 }
 
 impl Snapshot<'_> {
-    fn changes(&self, range: &ChangeRange) -> Result<Vec<Change>, Fault> {
+    fn changes(&self, range: &ChangeRange) -> Result<Vec<RecordedChange>, Fault> {
         let ChangeRange { after, up_to, task, max, .. } = *range;
         let mut statement = self.transaction.prepare_cached(changes_sql(task.is_some()))?;
         let max = rows_max(max);
@@ -78,17 +90,83 @@ impl Snapshot<'_> {
             Some(task) => statement.query(params![after, up_to, max, task])?,
         };
         let mut changes = Vec::new();
-        let mut previous = after;
+        let (mut states, mut newest) = (States::new(), after);
         while let Some(row) = rows.next()? {
-            let change = rows::change(row).map_err(|e| rows::unreadable("change", row, 3, e))?;
-            let revision = change.revision();
-            if task.is_none() {
-                check_order(previous, revision, self.compacted)?;
+            let row = ChangeRow::read(row)?;
+            let kept = row.revision > self.compacted;
+            match task {
+                None => check_order(newest, row.revision, self.compacted)?,
+                Some(_) if states.is_empty() && row.previous > after && kept => {
+                    return Err(missing(row.previous));
+                }
+                Some(_) => {}
             }
-            previous = revision;
-            changes.push(change);
+            newest = row.revision;
+            let mut change = row.change()?;
+            change.before = self.state_before(&row, change.task_id, &states)?;
+            states.insert(change.task_id, (newest, change.after.clone()));
+            changes.push(RecordedChange { change, record: row.record.to_vec() });
+        }
+        drop(rows);
+        if let Some(task) = task
+            && (changes.len() as i64) < max
+            && let Some(last) = self.last_of_task(task, up_to)?
+            && last > newest
+        {
+            return Err(missing(last));
         }
         Ok(changes)
+    }
+
+    /// The revision of a task's last change up to a revision, as the next change or the task
+    /// names it, not as the index finds it; 0 if it is not kept. `None` if the task is
+    /// unknown, or was purged by then.
+    fn last_of_task(&self, task: TaskId, up_to: Revision) -> Result<Option<Revision>, Fault> {
+        let mut next = self.transaction.prepare_cached(
+            "SELECT min(revision) FROM changes WHERE task_id = ?1 AND revision > ?2",
+        )?;
+        let Some(next) = next.query_row(params![task, up_to], |row| row.get(0))? else {
+            let mut current =
+                self.transaction.prepare_cached("SELECT revision FROM tasks WHERE id = ?1")?;
+            return Ok(current.query_row([task], |row| row.get(0)).optional()?);
+        };
+        let mut statement = self.transaction.prepare_cached(CHANGE)?;
+        let mut rows = statement.query(params![next])?;
+        let next = ChangeRow::read(rows.next()?.ok_or_else(|| missing(next))?)?;
+        match next.task_id == i64::from(task) {
+            true if next.revision <= self.compacted => Ok(Some(0)),
+            true => Ok(Some(next.previous)),
+            false => Err(not_of_task(next.revision, task)),
+        }
+    }
+
+    /// The task before a change: from an earlier change of this read, or else from the
+    /// row of the change before.
+    fn state_before(
+        &self,
+        row: &ChangeRow<'_>,
+        task: TaskId,
+        states: &States,
+    ) -> Result<Option<Arc<Task>>, Fault> {
+        match states.get(&task) {
+            Some((previous, after)) if *previous == row.previous => return Ok(after.clone()),
+            Some(_) => return Err(missing(row.previous)),
+            None if row.previous == 0 => return Ok(None),
+            None => {}
+        }
+        let mut statement = self.transaction.prepare_cached(CHANGE)?;
+        let mut rows = statement.query(params![row.previous])?;
+        let Some(found) = rows.next()? else {
+            return match row.revision <= self.compacted {
+                true => Ok(None), // compacted
+                false => Err(missing(row.previous)),
+            };
+        };
+        let before = ChangeRow::read(found)?.change()?;
+        match before.task_id == task {
+            true => Ok(before.after),
+            false => Err(not_of_task(row.previous, task)),
+        }
     }
 
     fn tasks_at(
@@ -101,22 +179,33 @@ impl Snapshot<'_> {
         let mut rows = statement.query(params![revision, after, rows_max(max)])?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
-            let (id, newest): (TaskId, Revision) = (row.get(7)?, row.get(8)?);
-            if row.get::<_, Option<TaskId>>(0)?.is_none() {
-                // Ids grow with revisions: this task came later, and so did the others.
-                return match newest > revision {
-                    true => Ok(tasks),
-                    false => Err(Fault::Damage(format!("change {newest} is missing"))),
-                };
+            let id: TaskId = row.get(9)?;
+            // What the index found, and what the rows say that it must find.
+            let found: Option<Revision> = row.get(10)?;
+            let expected: Revision = row.get(11)?;
+            if found.unwrap_or(0) != expected || row.get::<_, Option<Revision>>(0)? != found {
+                return Err(missing(expected.max(found.unwrap_or(0))));
             }
-            let task = rows::task(row).map_err(|e| rows::unreadable("change", row, 3, e))?;
-            if task.id != id {
-                return Err(Fault::Damage(format!("change {} is not of task {id}", task.revision)));
+            if found.is_none() {
+                // Ids grow with revisions: this task was added later, and so were the others.
+                return Ok(tasks);
             }
-            tasks.push(Arc::new(task));
+            let change = ChangeRow::read(row)?.change()?;
+            match change.after {
+                Some(task) if task.id == id => tasks.push(task),
+                _ => return Err(not_of_task(change.revision, id)),
+            }
         }
         Ok(tasks)
     }
+}
+
+fn not_of_task(revision: Revision, task: TaskId) -> Fault {
+    damaged(ChangeRow::NAME, revision, format!("it is not of task {task}"))
+}
+
+fn missing(revision: Revision) -> Fault {
+    Fault::Damage(format!("change {revision} is missing"))
 }
 
 /// A transaction reads no more than this, whatever it is asked for.
@@ -127,25 +216,41 @@ fn rows_max(max: usize) -> i64 {
 /// The statement that reads a range of changes: of all tasks, or of one.
 pub(super) fn changes_sql(of_one_task: bool) -> &'static str {
     match of_one_task {
-        false => {
-            "SELECT task_id, title, deleted, revision, created_at, updated_at, completed_at,
-                 action, was_completed, was_deleted, request_id
-             FROM changes WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3"
-        }
-        true => {
-            "SELECT task_id, title, deleted, revision, created_at, updated_at, completed_at,
-                 action, was_completed, was_deleted, request_id
-             FROM changes WHERE task_id = ?4 AND revision > ?1 AND revision <= ?2
+        false => concat!(
+            "SELECT ",
+            change_columns!(),
+            " FROM changes AS c WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3"
+        ),
+        true => concat!(
+            "SELECT ",
+            change_columns!(),
+            " FROM changes AS c WHERE task_id = ?4 AND revision > ?1 AND revision <= ?2
              ORDER BY revision LIMIT ?3"
-        }
+        ),
     }
 }
 
-/// The newest change of each task up to a revision; nothing beside the id of a task
-/// that was made later.
-pub(super) const TASKS_AT: &str = "
-    SELECT c.task_id, c.title, c.deleted, c.revision, c.created_at, c.updated_at,
-        c.completed_at, t.id, t.revision
-    FROM tasks AS t LEFT JOIN changes AS c ON c.revision =
-        (SELECT max(revision) FROM changes WHERE task_id = t.id AND revision <= ?1)
-    WHERE t.id > ?2 ORDER BY t.id LIMIT ?3";
+/// One change.
+const CHANGE: &str =
+    concat!("SELECT ", change_columns!(), " FROM changes AS c WHERE revision = ?1");
+
+/// The newest change of each task up to a revision; the task's id; and the revision of that
+/// change twice: as the index finds it, and as the task or its next change names it (0 if
+/// the task was added later).
+pub(super) const TASKS_AT: &str = concat!(
+    "SELECT ",
+    change_columns!(),
+    ", t.id, t.newest,
+        CASE WHEN t.next IS NULL THEN t.revision WHEN n.task_id = t.id THEN n.previous ELSE -1 END
+     FROM (
+        SELECT id, revision,
+            (SELECT max(c.revision) FROM changes AS c
+             WHERE c.task_id = tasks.id AND c.revision <= ?1) AS newest,
+            (SELECT min(n.revision) FROM changes AS n
+             WHERE n.task_id = tasks.id AND n.revision > ?1) AS next
+        FROM tasks WHERE id > ?2 ORDER BY id LIMIT ?3
+     ) AS t
+     LEFT JOIN changes AS c ON c.revision = t.newest
+     LEFT JOIN changes AS n ON n.revision = t.next
+     ORDER BY t.id"
+);

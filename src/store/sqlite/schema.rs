@@ -5,16 +5,34 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::error::SqliteError;
 use super::failure::Fault;
-use super::{connection, directory, inspect};
-use crate::store::{StoreError, new_list_id};
+use super::{connection, directory, failure, format3, inspect};
+use crate::store::new_list_id;
 
-/// The way of the format. The step at index i leads from format i to format i + 1;
-/// format 0 is an empty database. A released step never changes.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+/// The steps from format to format. The step at index i leads from format i to format
+/// i + 1; format 0 is an empty database. A released step never changes.
+pub(super) const MIGRATIONS: &[Migration] =
+    &[Migration::Sql(V1), Migration::Sql(V2), Migration::Code(format3::migrate)];
+
+/// One step, executed in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Migration {
+    Sql(&'static str),
+    Code(fn(&Connection) -> Result<(), Fault>),
+}
+
+impl Migration {
+    fn execute(self, connection: &Connection) -> Result<(), Fault> {
+        match self {
+            Migration::Sql(sql) => Ok(connection.execute_batch(sql)?),
+            Migration::Code(code) => code(connection),
+        }
+    }
+}
 
 /// Times are microseconds since the Unix epoch. `changes` holds the task after each
-/// change and the flags before it, enough to replay the list and to tell its history.
+/// change and the flags before it.
 const V1: &str = "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -59,16 +77,16 @@ CREATE TABLE requests (
 ) STRICT;
 ";
 
-/// Every change after `compacted_revision` is kept. The index ends in the row's key,
-/// which is the revision: it finds the change of a task before any revision.
+/// Every change after `compacted_revision` is kept. The index ends in the row's key, which
+/// is the revision: it finds the change of a task before any revision.
 const V2: &str = "
 CREATE INDEX changes_by_task ON changes (task_id);
 INSERT INTO meta (key, value) VALUES ('compacted_revision', '0');
 ";
 
-/// Makes a database at `path` and returns its format. It is made under another name
-/// and renamed when it is whole and on disk: after a crash there is a list or none.
-pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError> {
+/// Makes a database at `path` and returns its format. It is made under another name and
+/// renamed when it is whole and on disk: after a crash there is a list or there is none.
+pub(super) fn create(path: &Path, migrations: &[Migration]) -> Result<i64, SqliteError> {
     let draft = inspect::beside(path, "-new");
     let failed = |error: io::Error| Fault::Unfit(error.to_string());
     let made = || -> Result<i64, Fault> {
@@ -85,8 +103,8 @@ pub(super) fn create(path: &Path, migrations: &[&str]) -> Result<i64, StoreError
     made().map_err(|fault| fault.at(path))
 }
 
-/// Only the owner may read the list, also in a directory that others may look into.
-/// SQLite gives the files beside a database the mode that the database has.
+/// Only the owner may read the list, even in a directory that others may read. SQLite gives
+/// the files beside a database the mode of the database.
 fn make_private(draft: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map(|_| ())
 }
@@ -98,78 +116,71 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// One transaction makes everything.
-fn fill(draft: &Path, migrations: &[&str]) -> Result<i64, Fault> {
+/// Makes everything in one transaction. Every format from the first one on has a list id.
+fn fill(draft: &Path, migrations: &[Migration]) -> Result<i64, Fault> {
     let connection = Connection::open(draft)?;
     let format = format_after(migrations);
     let transaction = connection.unchecked_transaction()?;
-    for migration in migrations {
-        transaction.execute_batch(migration)?;
+    for (index, migration) in migrations.iter().enumerate() {
+        migration.execute(&transaction)?;
+        if index == 0 {
+            transaction.execute(
+                "INSERT INTO meta (key, value) VALUES ('list_id', ?1)",
+                params![new_list_id().map_err(failure::no_random)?],
+            )?;
+        }
     }
     transaction.pragma_update(None, "application_id", inspect::APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", format)?;
-    transaction.execute(
-        "INSERT INTO meta (key, value) VALUES ('list_id', ?1)",
-        params![new_list_id().map_err(no_random)?],
-    )?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(format)
 }
 
-fn no_random(error: getrandom::Error) -> Fault {
-    Fault::Unfit(format!("no random numbers for a list id: {error}"))
-}
-
-/// The format that this program writes.
-fn format_after(migrations: &[&str]) -> i64 {
+/// The format that these migrations lead to.
+pub(super) fn format_after(migrations: &[Migration]) -> i64 {
     migrations.len() as i64
 }
 
-pub(super) fn refuse_newer(path: &Path, found: i64, migrations: &[&str]) -> Result<(), StoreError> {
+pub(super) fn refuse_newer(
+    path: &Path,
+    found: i64,
+    migrations: &[Migration],
+) -> Result<(), SqliteError> {
     let known = format_after(migrations);
     if found > known {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+        return Err(SqliteError::Newer { path: path.to_owned(), found, known });
     }
     Ok(())
 }
 
-/// Takes an older database to this program's format, each step in its own
-/// transaction. Before it writes anything it has SQLite check the whole file.
+/// Migrates an older database to this program's format, each step in its own transaction.
+/// Before it writes anything, SQLite checks the whole file.
 pub(super) fn bring_up_to_date(
     connection: &Connection,
     path: &Path,
-    migrations: &[&str],
-) -> Result<(), StoreError> {
+    migrations: &[Migration],
+) -> Result<(), SqliteError> {
     let at_path = |fault: Fault| fault.at(path);
-    // Asked again: the write-ahead log may know of a newer format than the file does.
-    let format = connection
-        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
-        .map_err(|error| at_path(error.into()))?;
+    // Read again: the write-ahead log may hold a newer format than the file.
+    let format = connection::format(connection).map_err(at_path)?;
     refuse_newer(path, format, migrations)?;
     let write_ahead = connection::has_write_ahead_log(connection).map_err(at_path)?;
     if format == format_after(migrations) && write_ahead {
         return Ok(());
     }
-    quick_check(connection).map_err(at_path)?;
+    connection::quick_check(connection).map_err(at_path)?;
     for (from, migration) in migrations.iter().enumerate().skip(format as usize) {
-        migrate(connection, migration, from as i64 + 1).map_err(|error| at_path(error.into()))?;
+        log::info!("migrating {} from format {from} to {}", path.display(), from + 1);
+        migrate(connection, *migration, from as i64 + 1).map_err(at_path)?;
     }
-    // The file remembers it: a new one lacks it, and another tool may have changed it.
+    // The file stores the mode: a new one lacks it, and another tool may have changed it.
     connection::use_write_ahead_log(connection).map_err(at_path)
 }
 
-fn migrate(connection: &Connection, migration: &str, format: i64) -> rusqlite::Result<()> {
+fn migrate(connection: &Connection, migration: Migration, format: i64) -> Result<(), Fault> {
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(migration)?;
+    migration.execute(&transaction)?;
     transaction.pragma_update(None, "user_version", format)?;
-    transaction.commit()
-}
-
-fn quick_check(connection: &Connection) -> Result<(), Fault> {
-    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(Fault::Damage(found)),
-    }
+    Ok(transaction.commit()?)
 }

@@ -1,21 +1,21 @@
-//! A transaction that writes, and what its failure means.
+//! A write transaction, and what its failure means.
 
 use rusqlite::{Connection, Error, ffi};
 
+use super::error::CommitError;
 use super::failure::{describe, extended_code};
-use crate::store::CommitError;
 
-/// How far a failed commit had come.
+/// Where a commit failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nothing can count as committed yet.
+    /// Before COMMIT: nothing is committed.
     BeforeCommit,
-    /// In COMMIT itself: it writes the frame that makes the transaction valid, syncs
-    /// it, and only then tells the other connections.
+    /// In COMMIT, which writes the frame that makes the transaction valid, syncs it, and
+    /// then updates the log's index for the other connections.
     Commit,
 }
 
-/// Does the writes in one transaction. `Ok` means that they are synced.
+/// Executes the writes in one transaction. `Ok` means that they are synced.
 pub(super) fn write(
     connection: &Connection,
     writes: impl FnOnce() -> rusqlite::Result<()>,
@@ -30,7 +30,7 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-/// Rolls back where the outcome is certain, and says what the failure means.
+/// Rolls back where the outcome is certain. Returns what the failure means.
 pub(super) fn give_up(connection: &Connection, stage: Stage, error: &Error) -> CommitError {
     let why = describe(error);
     let refused = match extended_code(error) {
@@ -38,7 +38,7 @@ pub(super) fn give_up(connection: &Connection, stage: Stage, error: &Error) -> C
         Some(code) if is_about_a_lock(stage, code) => CommitError::Busy,
         Some(_) | None => return CommitError::Unknown(why),
     };
-    // SQLite itself rolls back after some failures.
+    // After some failures, SQLite has rolled back already.
     if !connection.is_autocommit()
         && let Err(rollback) = execute(connection, "ROLLBACK")
     {
@@ -47,32 +47,31 @@ pub(super) fn give_up(connection: &Connection, stage: Stage, error: &Error) -> C
     refused(why)
 }
 
-/// Whether the failure says that there is no space, and that nothing was written.
+/// Whether the failure means that there is no space and nothing was committed.
 pub(super) fn is_about_space(stage: Stage, extended_code: i32) -> bool {
     match (stage, extended_code) {
-        // ENOSPC of any write. In COMMIT, too, it comes before the frame that makes
-        // the transaction valid is whole, so recovery would not take it either.
+        // ENOSPC of any write. In COMMIT it comes before the frame that makes the
+        // transaction valid is complete, so recovery would drop the transaction, too.
         (Stage::BeforeCommit | Stage::Commit, ffi::SQLITE_FULL) => true,
-        // The log's index could not grow. COMMIT does this last, when the transaction
-        // is valid on disk: there its outcome is open.
+        // The log's index could not grow. COMMIT updates it last, when the transaction is
+        // valid on disk, so there the outcome is unknown.
         (Stage::BeforeCommit, ffi::SQLITE_IOERR_SHMSIZE) => true,
-        // SQLITE_IOERR_WRITE is a quota (EDQUOT) or a dying disk (EIO), and nothing
-        // says which. Going on is right for one of them, stopping for both.
+        // SQLITE_IOERR_WRITE is a quota (EDQUOT) or a failing disk (EIO), and SQLite does
+        // not say which. To continue is right for the first only, to stop for both.
         _ => false,
     }
 }
 
-/// Whether the failure says that a lock is in the way, and that nothing was written.
+/// Whether the failure means that another program holds a lock and nothing was committed.
 pub(super) fn is_about_a_lock(stage: Stage, extended_code: i32) -> bool {
     match stage {
-        // BEGIN IMMEDIATE takes the write lock, so it comes before any write of ours.
+        // BEGIN IMMEDIATE takes the write lock, before any write.
         Stage::BeforeCommit => {
             matches!(extended_code & 0xff, ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED)
         }
-        // With the write lock held, the log has no lock left to wait for. Should it
-        // happen all the same, "the transaction remains active"
-        // (https://www.sqlite.org/lang_transaction.html) and is rolled back. That is
-        // said of the plain code alone.
+        // COMMIT holds the write lock and needs no other. If it fails with this code all
+        // the same, "the transaction remains active" and is rolled back. SQLite promises
+        // that for the plain code only: https://www.sqlite.org/lang_transaction.html
         Stage::Commit => extended_code == ffi::SQLITE_BUSY,
     }
 }

@@ -1,4 +1,4 @@
-// What a person can do to the list, and what they are told about it.
+// What the user can do to the list, and the messages about it.
 import { Refused } from './api.js';
 import { t } from './i18n.js';
 import { UNDO_MS, UNDOABLE_MAX } from './limits.js';
@@ -21,12 +21,13 @@ export class Actions {
     this.#toasts = toasts;
   }
 
-  // Which list a person sees now.
+  // The id of the list that the page shows.
   get listId() {
     return this.#store.listId;
   }
 
-  // Returns whether the title may be sent; if not, says why. `refused` gets the title back.
+  // Returns whether the title may be sent; if not, shows why. If the server refuses the task,
+  // `refused` is called with the title.
   add(text, refused) {
     const title = text.trim();
     if (title === '' || !this.#checked(title)) return false;
@@ -47,8 +48,8 @@ export class Actions {
     this.#change('RestoreTask', key, title);
   }
 
-  // `base` is the task as it was when the editing began, in the list `listId`. Returns
-  // whether the text was taken; an empty one deletes the task.
+  // `base` is the task when editing began, in the list `listId`. Returns whether the text was
+  // accepted. An empty text deletes the task.
   edit(base, text, listId) {
     const title = text.trim();
     if (title === base.title) return true;
@@ -69,15 +70,16 @@ export class Actions {
     this.#changeAll('DeleteTask', completed);
   }
 
-  // Takes back the newest deletion, or change of many tasks, that can still be taken back.
+  // Undoes the newest deletion, or change of many tasks, that can still be undone. Returns
+  // whether there was one.
   undo() {
     const newest = this.#undoable.at(-1);
-    if (newest) this.#takeBack(newest);
+    if (newest) this.#undo(newest);
     return newest !== undefined;
   }
 
-  // Nobody's change is overwritten unseen: if the title is not the one that was edited any
-  // more, the person decides. Other changes of the task do not matter.
+  // If someone else changed the title since editing began, the user decides. Other changes of
+  // the task do not matter.
   async #edit(base, title) {
     const { key } = base;
     for (;;) {
@@ -116,7 +118,7 @@ export class Actions {
     return !fault;
   }
 
-  // Resolves with whether it was done.
+  // Resolves with whether the change was made.
   async #change(method, key, title, extra) {
     try {
       await this.#store.change(method, key, extra);
@@ -138,7 +140,7 @@ export class Actions {
     const results = await Promise.allSettled(keys.map((key) => this.#store.change(method, key)));
     const failed = results.filter(({ reason }) => reason);
     if (failed.length === 0) return;
-    const why = because(failed[0].reason);
+    const why = reason(failed[0].reason);
     this.#toasts.show({ text: t('refused.many', { count: failed.length, why }), alert: true });
   }
 
@@ -147,25 +149,25 @@ export class Actions {
     entry.toast = this.#toasts.show({
       text,
       button: t('toast.undo'),
-      run: () => this.#takeBack(entry),
+      run: () => this.#undo(entry),
       forMs: UNDO_MS,
     });
     this.#undoable = [...this.#undoable, entry].slice(-UNDOABLE_MAX);
   }
 
-  #takeBack(entry) {
+  #undo(entry) {
     this.#undoable = this.#undoable.filter((other) => other !== entry);
     entry.toast.close();
     if (entry.listId === this.#store.listId) this.#changeKeys(INVERSE[entry.method], entry.keys);
   }
 
   #refused(error, method, title) {
-    const why = because(error);
+    const why = reason(error);
     this.#toasts.show({ text: t(`refused.${method}`, { title: excerpt(title), why }), alert: true });
   }
 }
 
-function because(error) {
+function reason(error) {
   if (!(error instanceof Refused)) throw error;
   const known = ['not_found', 'failed_precondition', 'resource_exhausted', 'list_replaced'];
   const key = known.includes(error.code) ? error.code : 'other';

@@ -1,5 +1,5 @@
-// Calls of the service: Connect's unary form, as JSON. A call that may not have arrived is
-// made again with the same body, and so the same request id: the change happens once.
+// Calls of the service, in Connect's unary form with JSON. A call that may not have arrived is
+// repeated with the same body and therefore the same request id: the change happens once.
 import { CALLS_AT_ONCE_MAX, CALL_TIMEOUT_MS, RETRY_MS_MAX, RETRY_MS_MIN } from './limits.js';
 
 export class Refused extends Error {
@@ -9,11 +9,11 @@ export class Refused extends Error {
   }
 }
 
-// Nothing is known of such a call, or that it was not executed.
-const AGAIN = new Set(['unavailable', 'deadline_exceeded']);
+// The call was not executed, or its outcome is unknown.
+const RETRIED = new Set(['unavailable', 'deadline_exceeded']);
 const GATEWAY = new Set([502, 503, 504]);
 
-// crypto.randomUUID would need a secure context, which a phone on the local network has not.
+// crypto.randomUUID needs a secure context, which a phone on the local network does not have.
 const page = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('');
 let requests = 0;
 
@@ -29,56 +29,56 @@ export function isOwnRequest(requestId) {
 export class Api {
   #live = false;
   #running = 0;
-  #queue = []; // changes that wait for their turn
-  #sleepers = new Set(); // changes that wait to be sent, again or for the first time
+  #queue = []; // changes above CALLS_AT_ONCE_MAX
+  #sleepers = new Set(); // wakes the changes that wait for the stream or for a retry
 
-  // Asks once. Rejects with Refused.
+  // Calls once. Rejects with Refused.
   async read(method, body) {
     const answer = await attempt(method, body);
     if (answer instanceof Refused) throw answer;
     return answer;
   }
 
-  // Resolves with the answer, or rejects with Refused. It is sent only while the stream is
-  // live, since only then it is known which list is there: `check` throws if it is not the
-  // one that the change was meant for.
+  // Resolves with the answer, or rejects with Refused. The change is sent only while the stream
+  // is live, because only then the page knows which list the server has. `check` throws if it
+  // is not the list that the change was made for.
   async change(method, body, check) {
-    await this.#turn();
+    await this.#enter();
     try {
       for (let delay = RETRY_MS_MIN; ; delay = Math.min(2 * delay, RETRY_MS_MAX)) {
         while (!this.#live) await this.#sleep();
         check();
         const answer = await attempt(method, body);
         if (!(answer instanceof Refused)) return answer;
-        if (!AGAIN.has(answer.code)) throw answer;
+        if (!RETRIED.has(answer.code)) throw answer;
         await this.#sleep(delay * (0.5 + Math.random()));
       }
     } finally {
-      this.#done();
+      this.#leave();
     }
   }
 
-  // Whether the stream is live. Once it is, whoever waits tries at once.
+  // While the stream is not live, changes wait. When it becomes live, they are sent immediately.
   setLive(live) {
     this.#live = live;
     if (live) for (const wake of this.#sleepers) wake();
   }
 
-  async #turn() {
+  async #enter() {
     if (this.#running >= CALLS_AT_ONCE_MAX) {
-      await new Promise((go) => this.#queue.push(go)); // #done hands its place over
+      await new Promise((go) => this.#queue.push(go)); // #leave keeps the count for it
     } else {
       this.#running += 1;
     }
   }
 
-  #done() {
+  #leave() {
     const next = this.#queue.shift();
     if (next) next();
     else this.#running -= 1;
   }
 
-  // Until the stream is live, or for `ms` at most.
+  // Resolves when the stream becomes live, or after `ms` if given.
   #sleep(ms) {
     return new Promise((resolve) => {
       let timer;
@@ -112,7 +112,7 @@ async function attempt(method, body) {
     if (!response || response.ok || GATEWAY.has(response.status)) {
       return new Refused('unavailable', error.message);
     }
-    return new Refused('unknown', `HTTP ${response.status}`); // not JSON, so not from the service
+    return new Refused('unknown', `HTTP ${response.status}`); // not JSON: the answer of a proxy
   }
   if (response.ok) return answer;
   return new Refused(answer.code ?? 'unknown', answer.message ?? `HTTP ${response.status}`);

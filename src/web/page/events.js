@@ -1,9 +1,9 @@
-// Where the messages of the feed come from: the worker that the tabs share, or a feed of
-// the page's own where there are no shared workers (Chrome on Android), or none may start.
+// Where the messages of the feed come from: the worker that the tabs share, or a feed in the
+// page where there are no shared workers (Chrome on Android) or none can start.
 import { Feed } from './feed.js';
 import { TAB_HEARTBEAT_MS } from './limits.js';
 
-// A tab that nobody sees leaves its connection to the others.
+// A hidden tab leaves its connection to the others.
 function openWhileShown(feed) {
   feed.open();
   document.addEventListener('visibilitychange', () => {
@@ -25,7 +25,9 @@ export function listen(receive) {
   port.onmessage = ({ data }) => receive(data);
   say('join');
   const heartbeat = setInterval(() => say('here'), TAB_HEARTBEAT_MS);
-  // A page may be kept when it is left, and come back.
+  // The browser may have frozen a hidden tab, and the worker forgotten it.
+  document.addEventListener('visibilitychange', () => document.hidden || say('here'));
+  // The browser may keep a page that is left, and show it again.
   addEventListener('pagehide', () => say('leave'));
   addEventListener('pageshow', ({ persisted }) => persisted && say('join'));
   worker.addEventListener('error', () => {

@@ -1,8 +1,8 @@
-// Wires the page: the feed and the actions change the store, the store is drawn.
+// Connects the parts: the feed and the actions change the store, and the page draws the store.
 import { Actions } from './actions.js';
 import { Api } from './api.js';
 import { listen } from './events.js';
-import { onShortcut } from './keys.js';
+import { onShortcut, wireKeys } from './keys.js';
 import { currentFilter, goTo, onRoute } from './router.js';
 import { select } from './selection.js';
 import { Store } from './store.js';
@@ -27,10 +27,10 @@ const list = new ListView(actions, redraw, (task) => history.open(task));
 
 let connection = { state: 'connecting', since: undefined };
 let selected = select([], { filter: 'all', query: '' });
-let drawing; // 'scroll' or 'all' while a drawing is due
+let drawing; // 'scroll' or 'all' if a draw is scheduled
 let justAdded = false;
 
-// Draws with the next frame, once, whatever comes until then.
+// Schedules one draw for the next frame.
 function redraw(what = 'all') {
   if (drawing === undefined) requestAnimationFrame(draw);
   if (drawing !== 'all') drawing = what;
@@ -41,11 +41,11 @@ function draw() {
   const what = drawing;
   drawing = undefined;
   if (what === 'scroll') return list.refresh();
+  showConnection(connection, store.pending); // first: an error below must not hide it
   const view = { filter: currentFilter(), query: query(), editing: list.editing };
   selected = select(store.tasks(), view);
   list.show(selected.items, { ...view, loaded: store.loaded });
   showFooter(selected, view);
-  showConnection(connection, store.pending);
   if (justAdded && selected.items.length > 0) list.reveal(selected.items.at(-1).key);
   justAdded = false;
 }
@@ -54,7 +54,7 @@ store.onchange = redraw;
 store.onchanges = (changes) => {
   for (const change of changes) {
     history.changed(change);
-    if (change.own) continue;
+    if (change.own || change.action === 'PURGED') continue; // a purge is housekeeping
     list.flash(change.key);
     announce(change);
   }
@@ -72,13 +72,13 @@ const onTask = (run) => () => {
   if (task) run(task);
   return task !== undefined;
 };
-const at = (run) => () => {
+const always = (run) => () => {
   run();
   return true;
 };
 const RUN = {
-  add: at(focusCompose),
-  search: at(focusSearch),
+  add: always(focusCompose),
+  search: always(focusSearch),
   next: () => list.move(1),
   previous: () => list.move(-1),
   first: () => list.first(),
@@ -89,13 +89,14 @@ const RUN = {
   restore: onTask((task) => task.deleted && actions.restore(task)),
   history: onTask((task) => history.open(task)),
   undo: () => actions.undo(),
-  all: at(() => goTo('all')),
-  active: at(() => goTo('active')),
-  completed: at(() => goTo('completed')),
-  deleted: at(() => goTo('deleted')),
-  help: at(openHelp),
+  all: always(() => goTo('all')),
+  active: always(() => goTo('active')),
+  completed: always(() => goTo('completed')),
+  deleted: always(() => goTo('deleted')),
+  help: always(openHelp),
 };
 
+wireKeys();
 onShortcut((does) => RUN[does]?.() ?? false);
 onRoute(() => {
   scrollTo({ top: 0, behavior: 'instant' });
@@ -106,12 +107,12 @@ wireCompose({
     justAdded = actions.add(text, giveBack);
     return justAdded;
   },
-  leave: () => list.enter() || document.activeElement.blur(), // with no task to go to
+  leave: () => list.enter() || document.activeElement.blur(), // without tasks, only leave the field
 });
 wireSearch({
   changed: () => redraw(),
   leave() {
-    draw(); // the first task is the first one that was found
+    draw(); // so that the first task is the first match
     list.first();
   },
 });

@@ -1,7 +1,7 @@
-// Own changes that the server has not confirmed yet, as they will look once it has.
+// The page's own changes that the server has not confirmed yet, applied to the tasks.
 //
-// A task is addressed by its key: its id or, if it was added here, a name given before
-// there was an id, which it keeps so that its row on the page stays the same one.
+// A task is addressed by its key. The key is the id or, for a task added in this page, the
+// request id of its AddTask: the key never changes, so the task keeps its row.
 
 const EFFECT = {
   CompleteTask: () => ({ completed: true }),
@@ -32,7 +32,7 @@ export class Overlay {
     else this.#byKey.set(key, [operation]);
   }
 
-  // Returns the operation that the request belongs to if it was pending.
+  // Removes and returns the operation of the request, or returns undefined.
   take(requestId) {
     const operation = this.#byRequest.get(requestId);
     if (!operation) return undefined;
@@ -50,7 +50,7 @@ export class Overlay {
     this.#adds.clear();
   }
 
-  // The task as the page shows it.
+  // Returns the task with the pending operations applied.
   over(key, task) {
     const operations = this.#byKey.get(key);
     if (!operations && task.key === key) return task;
@@ -60,7 +60,7 @@ export class Overlay {
     );
   }
 
-  // The tasks that have no id yet, in the order they were added.
+  // The tasks that do not have an id yet, in the order they were added.
   *added() {
     for (const { key, title } of this.#adds.values()) {
       const task = { key, id: undefined, title, completed: false, deleted: false, revision: 0 };

@@ -1,4 +1,4 @@
-// Which tasks are shown is in the address: a link, and the back button, lead there.
+// The filter is part of the address, so links and the back button work.
 
 export const FILTERS = {
   all: { hash: '#/', shows: (task) => !task.deleted },

@@ -1,7 +1,7 @@
-// Which of the tasks the page shows, and what it says about them.
+// Selects and counts the tasks that the page shows.
 import { FILTERS } from './router.js';
 
-const folded = new WeakMap(); // task → its title as search compares it
+const folded = new WeakMap(); // task → its title in the form that search compares
 
 function fold(task) {
   let text = folded.get(task);
@@ -12,9 +12,9 @@ function fold(task) {
   return text;
 }
 
-// `items` are the tasks to show; the task that is being edited stays among them whatever
-// becomes of it. `open` and `completed` are what toggle-all and clear-completed act on:
-// tasks that are not deleted and match the search.
+// Returns `items`, the tasks to show, which always include the task that is being edited;
+// `open` and `completed`, the matching tasks that toggle-all and clear-completed act on, which
+// never include deleted ones; and the counts `left` (open) and `total`.
 export function select(tasks, { filter, query, editing }) {
   const words = query.normalize('NFC').toLocaleLowerCase().split(/\s+/).filter(Boolean);
   const { shows } = FILTERS[filter];

@@ -1,5 +1,5 @@
-// What this browser remembers. Storage may be missing, full or forbidden: then
-// a setting lives as long as the page.
+// Settings that the browser stores. If storage is missing, full or forbidden, a setting lasts
+// as long as the page.
 
 const PREFIX = 'todo.';
 const unsaved = new Map();
@@ -9,11 +9,11 @@ export function remember(name, value) {
   try {
     localStorage.setItem(PREFIX + name, value);
   } catch {
-    // `unsaved` has it.
+    // `unsaved` has the value.
   }
 }
 
-// The remembered text, or undefined.
+// Returns the stored text, or undefined.
 export function recall(name) {
   if (unsaved.has(name)) return unsaved.get(name);
   try {

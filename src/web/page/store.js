@@ -1,22 +1,24 @@
-// The list as the page knows it: what the server confirmed, and own changes over it.
+// The list in the page: the tasks that the server confirmed, with the page's own changes on top.
 import { isOwnRequest, newRequestId, Refused } from './api.js';
 import { Overlay } from './overlay.js';
 import { taskFromWire } from './task.js';
 
-// The code with which a change is dropped whose list is no longer there.
+// The code of a change that was dropped because the server now has another list.
 const LIST_REPLACED = 'list_replaced';
 
 export class Store {
   loaded = false;
   listId = '';
-  onchange = () => {}; // something to show anew
-  onchanges = () => {}; // (changes) confirmed ones, one by one, own ones too
+  onchange = () => {}; // called when the page has to be drawn again
+  onchanges = () => {}; // called with confirmed changes, the page's own included
   #api;
-  #confirmed = new Map(); // id → task as confirmed, with its key
-  #keys = new Map(); // id → key, of the tasks added here
-  #ids = new Map(); // and the other way round
+  #confirmed = new Map(); // id → confirmed task, with its key
+  #revision = 0; // the stream has sent every change up to this one
+  #keys = new Map(); // id → key of the tasks added in this page
+  #ids = new Map(); // the inverse
   #overlay = new Overlay();
-  #lanes = new Map(); // lane → the last call in it; calls of one lane go one after the other
+  #shown; // what tasks() returned last, until something changes
+  #lanes = new Map(); // lane → its last call; the calls of a lane run one after another
 
   constructor(api) {
     this.#api = api;
@@ -26,15 +28,20 @@ export class Store {
     return this.#overlay.size;
   }
 
-  // Takes a message of the feed that is about the list.
+  // Takes a `list` or `changes` message of the feed.
   receive(message) {
     if (message.type === 'list') this.#replace(message);
     else this.#apply(message.changes);
-    this.onchange();
+    this.#changed();
   }
 
-  // Every task as shown, deleted ones too, in the order they were added.
+  // Returns every task as shown, deleted ones included, in the order they were added.
   tasks() {
+    this.#shown ??= this.#build();
+    return this.#shown;
+  }
+
+  #build() {
     const tasks = [];
     for (const task of this.#confirmed.values()) tasks.push(this.#overlay.over(task.key, task));
     if (!isSorted(tasks)) tasks.sort((a, b) => a.id - b.id);
@@ -42,7 +49,7 @@ export class Store {
     return tasks;
   }
 
-  // The task as shown, or undefined.
+  // Returns the task as shown, or undefined.
   task(key) {
     const task = this.#confirmed.get(this.idOf(key));
     if (task) return this.#overlay.over(key, task);
@@ -53,33 +60,39 @@ export class Store {
     return typeof key === 'number' ? key : this.#ids.get(key);
   }
 
-  // Makes a change and shows it at once. Resolves once the server has confirmed it, or
-  // rejects with Refused, and the change is shown no more.
+  // Makes a change and shows it immediately. Resolves when the server has confirmed it. Rejects
+  // with Refused, after which the change is no longer shown.
   async change(method, key, extra = {}) {
     const requestId = newRequestId();
     const operation = { method, key: key ?? requestId, requestId, ...extra };
     const listId = this.listId;
     this.#overlay.put(operation);
-    this.onchange();
+    this.#changed();
     const lanes = method === 'AddTask' ? ['add', requestId] : [key];
     try {
       const answer = await this.#inOrder(lanes, () => this.#send(operation, listId));
       if (!this.#replaced(listId)) this.#confirm(taskFromWire(answer.task), requestId);
     } finally {
       this.#overlay.take(requestId);
-      this.onchange();
+      this.#changed();
     }
   }
 
-  // Asks the server how the task is now.
+  // Reads the task from the server.
   async refresh(key) {
     const { listId } = this;
     const answer = await this.#api.read('GetTask', { taskId: this.idOf(key) });
     if (!this.#replaced(listId)) this.#confirm(taskFromWire(answer.task), '');
+    this.#changed();
   }
 
-  // An edit of a title that is no longer the one that was edited is refused as `aborted`,
-  // here or, if this page does not know yet, by the server.
+  #changed() {
+    this.#shown = undefined;
+    this.onchange();
+  }
+
+  // An edit is refused as `aborted` if the title is no longer the one that was edited: here or,
+  // if this page has not received that change yet, by the server.
   #send({ method, key, requestId, title, baseTitle }, listId) {
     const check = () => {
       if (this.#replaced(listId)) throw new Refused(LIST_REPLACED, '');
@@ -94,7 +107,7 @@ export class Store {
     return this.#api.change(method, { taskId, title, requestId, expectedRevision }, check);
   }
 
-  // Runs the call after those that were put into its lanes before.
+  // Runs the call after the earlier calls of its lanes.
   async #inOrder(lanes, call) {
     const before = lanes.map((lane) => this.#lanes.get(lane));
     const run = Promise.all(before).then(call);
@@ -120,21 +133,27 @@ export class Store {
       this.#ids.clear();
       this.#overlay.clear();
     }
+    this.#revision = 0;
     for (const task of tasks) this.#put(task);
-    // The answer to an own change may have overtaken the stream.
+    this.#revision = revision;
+    // The answer to one of the page's own changes may have overtaken the stream.
     if (listId === before) {
       for (const task of known.values()) if (task.revision > revision) this.#put(task);
     }
   }
 
-  // Whether another list has taken the place of the one there was. Ids of the one mean
-  // nothing in the other.
+  // Whether the list is no longer the one with this id. Task ids mean something only within
+  // their list.
   #replaced(listId) {
     return listId !== '' && listId !== this.listId;
   }
 
   #apply(changes) {
-    for (const { task, requestId } of changes) this.#confirm(task, requestId);
+    for (const { action, revision, task, requestId } of changes) {
+      if (action === 'PURGED') this.#confirmed.delete(task.id);
+      else this.#confirm(task, requestId);
+      this.#revision = revision;
+    }
     this.onchanges(changes.map((change) => ({
       ...change,
       key: this.#key(change.task.id),
@@ -147,16 +166,17 @@ export class Store {
     if (operation?.method === 'AddTask') {
       this.#keys.set(task.id, operation.key);
       this.#ids.set(operation.key, task.id);
-      const known = this.#confirmed.get(task.id); // a snapshot may have brought it before
+      const known = this.#confirmed.get(task.id); // a snapshot may have sent it already
       if (known) this.#confirmed.set(task.id, { ...known, key: operation.key });
     }
     this.#put(task);
   }
 
-  // Answers and changes come on different ways, in any order: the newer one stays.
+  // Answers and changes arrive independently, in any order: the newer one stays. A task that
+  // is missing although the stream has passed its revision was purged.
   #put(task) {
     const known = this.#confirmed.get(task.id);
-    if (known && known.revision >= task.revision) return;
+    if (task.revision <= (known?.revision ?? this.#revision)) return;
     this.#confirmed.set(task.id, { ...task, key: this.#key(task.id), pending: false });
   }
 

@@ -1,7 +1,7 @@
-// A task as the page keeps it, and what can be said of one alone.
+// A task in the page, and what depends on one task alone.
 
-// The wire leaves out default values and carries revisions as strings. A Number counts
-// exactly up to 9e15: a million changes a second take 285 years to get there.
+// proto3 JSON omits default values and writes int64 as a string. A Number is exact up to 9e15:
+// a million changes per second take 285 years to reach it.
 export function taskFromWire(json) {
   return {
     id: json.id,
@@ -14,11 +14,11 @@ export function taskFromWire(json) {
 }
 
 const TITLE_CHARS_MAX = 1024;
-// What the server refuses, told before a call is made: control characters (Cc) and the
-// characters that override the direction of text. The server decides.
+// Control characters (Cc) and characters that override the direction of text. The page checks
+// only to answer without a call: the server decides.
 const FORBIDDEN = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u;
 
-// The message that says what is wrong with a title, or undefined.
+// Returns the key of the message that says what is wrong with a title, or undefined.
 export function titleFault(title) {
   if ([...title].length > TITLE_CHARS_MAX) return 'refused.long';
   if (FORBIDDEN.test(title)) return 'refused.characters';
@@ -27,7 +27,8 @@ export function titleFault(title) {
 
 const EXCERPT_CHARS_MAX = 60;
 
-// A title short enough to stand within a sentence, whose direction it does not touch.
+// Returns a title short enough for a sentence, isolated so that it does not change the text
+// direction of the sentence.
 export function excerpt(title) {
   const chars = [...title];
   const short = chars.length > EXCERPT_CHARS_MAX

@@ -1,4 +1,4 @@
-// The browser, and what the tests look for in a page.
+// The browser, and what tests look for in a page.
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
@@ -25,8 +25,8 @@ after(async () => {
   if (launched) await (await launched).close();
 });
 
-// How long a message with Undo stays (limits.js). On a busy machine a test may take longer
-// to press it, so such a timer only runs out when the test calls undoTimeIsOver().
+// How long a message with Undo stays (limits.js). On a busy machine a test may need longer to
+// press Undo, so such a timer expires only when the test calls undoTimeIsOver().
 const UNDO_MS = 10_000;
 
 function holdUndoTimers(heldMs) {
@@ -50,7 +50,7 @@ function holdUndoTimers(heldMs) {
   };
 }
 
-// A browser of its own for the test: nothing is shared with other tests' tabs.
+// Returns a new browser context, which shares nothing with other tests.
 export async function person(t, options = {}) {
   const context = await (await browser()).newContext({ locale: 'en-GB', ...options });
   context.setDefaultTimeout(WAIT_MS_MAX);
@@ -59,13 +59,13 @@ export async function person(t, options = {}) {
   return context;
 }
 
-// A tab on the list. What the page logs as an error fails the test at its end.
+// Opens a tab with the list. An error that the page logs fails the test at its end.
 export async function openTab(t, context, url) {
   const page = await context.newPage();
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => {
-    // That a call failed is the browser's remark, and often the subject of a test.
+    // The browser logs failed calls, which many tests cause on purpose.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
       errors.push(message.text());
     }
@@ -76,7 +76,7 @@ export async function openTab(t, context, url) {
   return page;
 }
 
-// One person with one tab, in one step.
+// Opens a new browser context with one tab.
 export async function open(t, url, options) {
   return openTab(t, await person(t, options), url);
 }
@@ -85,7 +85,7 @@ export async function connection(page, state) {
   await page.waitForSelector(`.connection[data-state="${state}"]`);
 }
 
-// Waits until look() on the page gives what is wanted; if not in time, says what it gave.
+// Waits until look() in the page returns the wanted value. Fails with the last value.
 export async function until(page, look, wanted, arg) {
   const deadline = Date.now() + WAIT_MS_MAX;
   let got;
@@ -101,12 +101,12 @@ export async function until(page, look, wanted, arg) {
   }
 }
 
-// Waits until these are the titles that are shown, in this order.
+// Waits until the page shows these titles, in this order.
 export async function shows(page, titles) {
   await until(page, () => [...document.querySelectorAll('.todo-list li label')].map((l) => l.textContent), titles);
 }
 
-// Waits until the titles shown as completed are these.
+// Waits until the page shows these titles as completed.
 export async function completed(page, titles) {
   const look = () => [...document.querySelectorAll('li.completed label')].map((l) => l.textContent);
   await until(page, look, titles);
@@ -116,7 +116,7 @@ export async function text(page, selector, wanted) {
   await until(page, (s) => document.querySelector(s)?.textContent.trim(), wanted, selector);
 }
 
-// The row of the task with this title.
+// Returns the row of the task with this title.
 export function row(page, title) {
   return page.locator('.todo-list li').filter({ has: page.locator('label').getByText(title, { exact: true }) });
 }
@@ -126,12 +126,13 @@ export async function add(page, title) {
   await page.press('.new-todo', 'Enter');
 }
 
-// Waits until nothing is on its way to the server any more.
+// Waits until the server has confirmed every change.
 export async function settled(page) {
   await until(page, () => document.querySelectorAll('.pending').length, 0);
 }
 
-// What has the focus: the title of its row and its class, or its class alone.
+// Waits until the focused element is the wanted one, given as `title: class` in a row and as
+// its class elsewhere.
 export async function focusIs(page, wanted) {
   const look = () => {
     const { activeElement } = document;

@@ -1,13 +1,14 @@
-// A proxy before todo-web that can count, hold, refuse, swallow and lose what passes.
+// A proxy before todo-web that counts streams and injects faults.
 import { once } from 'node:events';
 import http from 'node:http';
 import { Transform } from 'node:stream';
 
 export class Proxy {
-  events = 0; // streams that are open
-  eventsEver = 0;
+  eventsEver = 0; // streams that were ever opened
   #rules = [];
   #swallow = false;
+  #streams = new Set(); // responses that are open streams
+  #muted = 0; // how often mute() was called
   #sockets = new Set();
   #server;
   #target;
@@ -19,6 +20,11 @@ export class Proxy {
     await proxy.up();
     t.after(() => proxy.down());
     return proxy;
+  }
+
+  // How many streams are open.
+  get events() {
+    return this.#streams.size;
   }
 
   get url() {
@@ -36,7 +42,7 @@ export class Proxy {
     this.#port = this.#server.address().port;
   }
 
-  // Every connection breaks, and no new one is taken.
+  // Breaks every connection and refuses new ones.
   async down() {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');
@@ -45,7 +51,8 @@ export class Proxy {
     await closed;
   }
 
-  // The next call of the method is answered by todod, but the answer waits for release().
+  // Holds the answer to the next call of the method until release(). `answered` resolves when
+  // the server has answered.
   hold(method) {
     let release;
     const released = new Promise((resolve) => {
@@ -62,7 +69,7 @@ export class Proxy {
     return { answered, release };
   }
 
-  // The next call of the method does its work, but the answer is lost.
+  // Executes the next call of the method, but loses the answer.
   lose(method) {
     this.#rule(method, async (upstream, response) => {
       await upstream.complete;
@@ -70,7 +77,7 @@ export class Proxy {
     });
   }
 
-  // The next call of the method never gets to todod.
+  // Refuses the next call of the method, which does not reach the server.
   refuse(method, status, answer) {
     this.#rule(method, undefined, (response) => {
       response.writeHead(status, { 'Content-Type': 'application/json' });
@@ -78,9 +85,19 @@ export class Proxy {
     });
   }
 
-  // The next change never reaches the stream.
+  // Keeps open streams open without passing anything on, as after a sleep of the computer.
+  mute() {
+    this.#muted += 1;
+  }
+
+  // Removes the next change from the stream.
   swallow() {
     this.#swallow = true;
+  }
+
+  // Sends an event of the test to every open stream.
+  send(event, content) {
+    for (const stream of this.#streams) stream.write(`event: ${event}\ndata: ${JSON.stringify(content)}\n\n`);
   }
 
   #rule(method, before, instead) {
@@ -94,11 +111,9 @@ export class Proxy {
     const at = this.#rules.findIndex(({ path }) => path === pathname);
     const [rule] = at < 0 ? [] : this.#rules.splice(at, 1);
     if (pathname === '/events') {
-      this.events += 1;
+      this.#streams.add(response);
       this.eventsEver += 1;
-      response.once('close', () => {
-        this.events -= 1;
-      });
+      response.once('close', () => this.#streams.delete(response));
     }
     if (rule?.instead) return rule.instead(response);
     this.#pass(request, response, rule?.before);
@@ -119,13 +134,14 @@ export class Proxy {
     request.pipe(onward);
   }
 
-  // Each event is a chunk of its own.
+  // Each event arrives in a chunk of its own.
   #sieve() {
+    const muted = this.#muted;
     return new Transform({
       transform: (chunk, _, pass) => {
-        const lost = this.#swallow && chunk.includes('event: updates');
-        if (lost) this.#swallow = false;
-        pass(null, lost ? undefined : chunk);
+        const swallowed = this.#swallow && chunk.includes('event: updates');
+        if (swallowed) this.#swallow = false;
+        pass(null, swallowed || this.#muted > muted ? undefined : chunk);
       },
     });
   }
@@ -133,7 +149,7 @@ export class Proxy {
 
 const bodies = new WeakMap();
 
-// The whole body, read once.
+// Reads the whole body, once.
 function complete(upstream) {
   if (!bodies.has(upstream)) {
     bodies.set(upstream, (async () => {

@@ -1,6 +1,6 @@
-//! The bare transport: an AddTask that is answered by its handler, with the same
-//! transport, settings and answer as todod's, and nothing behind it. `bench-control
-//! PORT` prints `listening on ..` when it takes calls.
+//! The bare transport: an AddTask that its handler answers, with the transport, settings and
+//! answer of todod, and nothing else. `bench-control PORT` prints `listening on ..` when it
+//! accepts calls.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use grpcio::{EnvBuilder, RpcContext, ServerCredentials, ServiceBuilder, UnarySink};
 use protobuf::MessageField;
 use protobuf::well_known_types::timestamp::Timestamp;
-use todo::rpc::methods;
-use todo::rpc::proto::*;
+use todo::wire::methods;
+use todo::wire::proto::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).ok_or("usage: bench-control PORT")?;
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let task = Some(task(id, request.title)).into();
             answer(&ctx, sink, AddTaskResponse { task, ..Default::default() });
         })
-        // What the bench checks: the first task, and how many there are.
+        // The benchmark checks the first task and the number of tasks.
         .add_unary_handler(&methods::GET_TASKS, move |ctx, _, sink| {
             let revision = i64::from(count.load(Ordering::Relaxed));
             let first = (revision > 0).then(|| task(1, "Buy oat milk and bread".to_owned()));
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             answer(&ctx, sink, GetTasksResponse { tasks, revision, ..Default::default() });
         })
         .build();
-    let mut server = todo::server::transport(&env).register_service(service).build()?;
+    let mut server = todo::server::server_builder(&env).register_service(service).build()?;
     let address = format!("127.0.0.1:{port}");
     server.add_listening_port(&address, ServerCredentials::insecure())?;
     server.start();
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     futures_executor::block_on(std::future::pending())
 }
 
-/// The usual way: the future that completes the call runs on the poll thread.
+/// Answers in the usual way: the future that completes the call runs on the poll thread.
 fn answer<T: 'static>(ctx: &RpcContext, sink: UnarySink<T>, response: T) {
     let done = sink.success(response);
     ctx.spawn(async move {
@@ -48,7 +48,7 @@ fn answer<T: 'static>(ctx: &RpcContext, sink: UnarySink<T>, response: T) {
     });
 }
 
-/// As todod's, with the same fields.
+/// A task with the same fields as todod's.
 fn task(id: i32, title: String) -> Task {
     let now: MessageField<Timestamp> = Some(SystemTime::now().into()).into();
     Task {

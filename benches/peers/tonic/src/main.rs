@@ -1,6 +1,6 @@
-//! The service as users of tonic write it: a list behind a mutex, a broadcast channel
-//! for the watchers. In memory, so nothing is durable. `bench-tonic PORT` prints
-//! `listening on ..` when it takes calls.
+//! The service as users of tonic write it: a list behind a mutex, and a broadcast channel for
+//! the watchers. It is in memory, so nothing is durable. `bench-tonic PORT` prints
+//! `listening on ..` when it accepts calls.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ mod proto {
 use proto::todo_service_server::{TodoService, TodoServiceServer};
 use proto::*;
 
-/// Updates that a watcher may lag behind; it misses what is older. Room for all that the
-/// bench makes at once: with the usual 1,024 a third of them were missed.
+/// The number of updates that a watcher may lag behind; it misses older ones. This is enough
+/// for all updates of a run: with the usual 1,024 the watchers missed a third.
 const UPDATES_KEPT: usize = 16_384;
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Todo {
             revision: task.revision,
             ..Default::default()
         };
-        // Fails when nobody watches.
+        // Fails if there are no watchers.
         let _ = self.updates.send(update);
     }
 }
@@ -162,6 +162,13 @@ impl TodoService for Todo {
         &self,
         _request: Request<RestoreTaskRequest>,
     ) -> Result<Response<RestoreTaskResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    async fn purge_task(
+        &self,
+        _request: Request<PurgeTaskRequest>,
+    ) -> Result<Response<PurgeTaskResponse>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 }

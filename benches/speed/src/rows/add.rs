@@ -1,4 +1,4 @@
-//! AddTask, 8 connections with 64 calls under way on each.
+//! AddTask on 8 connections with 64 calls in flight on each.
 
 use anyhow::{Result, ensure};
 
@@ -50,7 +50,7 @@ async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<super::Loa
     Ok(loaded)
 }
 
-/// What was acknowledged was on disk.
+/// Checks that everything that was acknowledged is on disk.
 async fn survives_a_kill(bench: &Bench, server: crate::server::Server) -> Result<()> {
     let acknowledged = server.connect().await?.changes().await?;
     drop(server);

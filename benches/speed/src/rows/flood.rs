@@ -1,4 +1,4 @@
-//! 1,000 watchers, changes as fast as they are accepted, packing on.
+//! 1,000 watchers and changes as fast as they are accepted, with packing.
 
 use anyhow::Result;
 
@@ -25,7 +25,7 @@ pub async fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// CPU µs per update delivered, and updates in a message.
+/// Returns the CPU time per delivered update in µs, and the updates per message.
 async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<(f64, f64)> {
     let server = bench.start(contestant)?;
     let (count, changes) = (bench.size.watchers, bench.size.flood_changes);

@@ -52,17 +52,17 @@ async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<Loaded> {
 
     let changed = probe.changes().await? - TASKS;
     ensure!(changed == count as u64, "{count} changes were sent, but {changed} were made");
-    // Each change makes the list some bytes longer: who always answered what was so at
-    // first sent the least.
+    // Each change makes the list some bytes longer. A server that always sends the first
+    // answer sends the least.
     ensure!(after > before, "the list has {after} bytes after {count} changes, {before} before");
     let (received, least, most) = (loaded.done.data_bytes, calls * before, calls * after);
-    ensure!(received > least, "received {received} bytes: no call was told of a change");
+    ensure!(received > least, "received {received} bytes: no answer shows a change");
     ensure!(received <= most, "received {received} bytes, more than {most}");
     bench.report.detail("list", contestant.name(), loaded.detail());
     Ok(loaded)
 }
 
-/// Of the whole list, as it stands in an answer's body.
+/// The size of the body of an answer with the whole list.
 async fn body_bytes(probe: &mut wire::Connection) -> Result<u64> {
     let everything = wire::GetTasksRequest { page_size: 0 };
     let mut answer = probe.start(wire::GET_TASKS, &everything).await?;

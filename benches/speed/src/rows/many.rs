@@ -1,4 +1,4 @@
-//! 10,000 watchers on connections of their own, 100 changes.
+//! 10,000 watchers on separate connections, and 100 changes.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! 1,000,000 tasks in SQLite: how long a start takes, and what a task takes in memory.
+//! 1,000,000 tasks in SQLite: the duration of a start, and the memory per task.
 
 use anyhow::{Result, ensure};
 
@@ -14,7 +14,7 @@ static MEMORY: Measure =
 
 pub async fn run(bench: &mut Bench) -> Result<()> {
     let tasks = bench.size.tasks_million;
-    // The list of the first round serves the others, too.
+    // All rounds use the list of the first one.
     let dir = bench.programs.scratch().join("million");
     if !dir.exists() {
         eprintln!("  adding {tasks} tasks ..");

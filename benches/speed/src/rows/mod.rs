@@ -6,6 +6,7 @@ mod flood;
 mod list;
 mod many;
 mod million;
+mod reads;
 mod slow;
 mod watch;
 
@@ -27,10 +28,11 @@ pub enum Row {
     Slow,
     Many,
     Million,
+    Reads,
 }
 
 impl Row {
-    pub const ALL: [Row; 8] = [
+    pub const ALL: [Row; 9] = [
         Row::Add,
         Row::Alone,
         Row::List,
@@ -39,6 +41,7 @@ impl Row {
         Row::Slow,
         Row::Many,
         Row::Million,
+        Row::Reads,
     ];
 
     pub fn name(self) -> &'static str {
@@ -51,22 +54,23 @@ impl Row {
             Row::Slow => "slow",
             Row::Many => "many",
             Row::Million => "million",
+            Row::Reads => "reads",
         }
     }
 }
 
-/// How much is measured.
+/// The size of the workloads.
 pub struct Size {
-    /// How long one load lasts, about.
+    /// The approximate duration of one load.
     pub seconds: f64,
     pub watchers: usize,
     pub watchers_many: usize,
     pub tasks_million: u64,
-    /// Changes of the rows that make 20 a second.
+    /// The number of changes in rows with 20 changes per second.
     pub paced_changes: usize,
-    /// Changes made as fast as they are accepted, while others watch: packed,
+    /// The number of changes as fast as they are accepted, for watchers with packing.
     pub flood_changes: usize,
-    /// and one a message.
+    /// The number of changes as fast as they are accepted, for watchers without packing.
     pub read_changes: usize,
 }
 
@@ -80,7 +84,7 @@ impl Size {
         flood_changes: 12_000,
         read_changes: 2_000,
     };
-    /// Whether it runs; its figures mean little.
+    /// A short run, to see that it works. Its figures mean little.
     pub const QUICK: Size = Size {
         seconds: 0.5,
         watchers: 100,
@@ -100,10 +104,10 @@ impl Size {
     }
 }
 
-/// Calls before a load is measured.
+/// The number of calls before a load is measured.
 const WARM_UP_CALLS: u64 = 2_000;
 
-/// One run of everything.
+/// One run of the benchmarks.
 pub struct Bench {
     pub programs: Programs,
     pub size: Size,
@@ -121,11 +125,12 @@ impl Bench {
             Row::Slow => slow::run(self).await,
             Row::Many => many::run(self).await,
             Row::Million => million::run(self).await,
+            Row::Reads => reads::run(self).await,
         }
     }
 
-    /// AddTask as fast as it is answered for about [`Size::seconds`], after a start
-    /// that is not measured; checked like [`Bench::add`].
+    /// Calls AddTask as fast as it is answered for about [`Size::seconds`], after a start that
+    /// is not measured. Checked like [`Bench::add`].
     async fn add_for_a_while(
         &self,
         server: &Server,
@@ -137,7 +142,7 @@ impl Bench {
         self.add(server, connections, streams, calls.max(1_000)).await
     }
 
-    /// AddTask, `calls` times; fails unless the list gained as many changes, and the
+    /// Calls AddTask `calls` times. Fails unless the list gained as many changes, and the
     /// answers were tasks.
     async fn add(
         &self,
@@ -155,13 +160,13 @@ impl Bench {
         let gained = page.changes() - before;
         ensure!(gained == calls, "{calls} calls were sent, but {gained} changes were made");
         let first = page.tasks.first().context("the list is empty")?;
-        // In front of it are 7 bytes. Others have longer numbers, but for their times.
+        // 7 bytes precede the task. Other tasks have longer numbers, except for their times.
         let (received, least) = (loaded.done.data_bytes, calls * (7 + first.len() as u64 - 2));
         ensure!(received >= least, "the answers were {received} bytes, not {least}: errors");
         Ok(loaded)
     }
 
-    /// Any load, and what it cost the server.
+    /// Runs a load, and measures what it costs the server.
     async fn load(&self, server: &Server, load: &Load<'_>, calls: u64) -> Result<Loaded> {
         let cpu_before = server.cpu_us()?;
         let done = load.run(calls, self.programs.scratch()).await?;
@@ -169,7 +174,7 @@ impl Bench {
         Ok(Loaded { done, cpu_us_each, memory_mib: mib(server.memory_bytes()?) })
     }
 
-    /// A watch as the seed's client starts it.
+    /// A watch as the example's client starts it.
     fn seed_watch(&self, server: &Server) -> Load<'static> {
         let body: Bytes = wire::body(&wire::WatchTasksRequest::default());
         let (port, connections) = (server.port, self.size.watchers);
@@ -182,7 +187,7 @@ impl Bench {
     }
 }
 
-/// A load that was measured.
+/// The result of a load, with its costs.
 struct Loaded {
     done: Done,
     cpu_us_each: f64,

@@ -1,4 +1,4 @@
-//! What watchers do to those who write: 1,000 that do not read, 1,000 that do.
+//! The effect of watchers on writers: 1,000 that do not read, and 1,000 that do.
 
 use anyhow::Result;
 
@@ -9,9 +9,9 @@ use crate::server::Contestant;
 use crate::stats::percentile;
 use crate::watchers::{Kind, Watchers};
 
-/// More than the window of a watcher that does not read takes.
+/// More changes than fit the window of a watcher that does not read.
 const UNTIL_STUCK: u64 = 512;
-/// Changes that every watcher has before deliveries are measured.
+/// The number of changes that every watcher receives before deliveries are measured.
 const WARM_UP_CHANGES: usize = 500;
 
 static STALLED: Measure = Measure {
@@ -43,13 +43,13 @@ async fn adds_with_none(bench: &mut Bench) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// The windows of the watchers are full. Afterwards they read, and each must be told of
-/// every change: so they were there all the time, and nothing was kept from them.
+/// The windows of the watchers are full. Afterwards they read, and each must receive every
+/// change. So they were registered all the time and missed nothing.
 async fn adds_with_stalled(bench: &mut Bench, calls: u64) -> Result<Loaded> {
     let server = bench.start(Contestant::Memory)?;
     let count = bench.size.watchers;
     let changes = (UNTIL_STUCK + WARM_UP_CALLS + calls) as usize;
-    // Packed, since there is so much to read then.
+    // With packing, because there is much to read afterwards.
     let kind = Kind { max_updates_per_message: 1_000, says_synced: true, stalls: true };
     let watchers = Watchers::open(server.port, count, changes, kind).await?;
     bench.add(&server, 8, 64, UNTIL_STUCK).await?;
@@ -63,7 +63,7 @@ async fn adds_with_stalled(bench: &mut Bench, calls: u64) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// One update a message, as the seed's client asks for it.
+/// One update per message, as the example's client requests it.
 async fn deliveries(bench: &mut Bench) -> Result<Detail> {
     let server = bench.start(Contestant::Memory)?;
     let (count, changes) = (bench.size.watchers, bench.size.read_changes);

@@ -1,4 +1,4 @@
-//! 1,000 watchers on connections of their own, 20 changes a second.
+//! 1,000 watchers on separate connections, and 20 changes per second.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -11,7 +11,7 @@ use crate::watchers::{self, Change, Kind, Watchers};
 use crate::wire;
 
 const CHANGES_PER_SECOND: u32 = 20;
-/// How long h2load's watchers wait for another update: longer than their start takes.
+/// How long h2load's watchers wait for another update, in seconds. Longer than their start.
 const QUIET_S: u64 = 5;
 
 static CPU: Measure = Measure {
@@ -49,7 +49,7 @@ async fn measure(bench: &mut Bench, contestant: Contestant) -> Result<Detail> {
     Ok(detail)
 }
 
-/// h2load watches, and one more counts the bytes that each must have received.
+/// h2load watches, and one more watcher counts the bytes that each must have received.
 async fn cpu_per_delivery(bench: &Bench, contestant: Contestant) -> Result<(f64, f64)> {
     let server = bench.start(contestant)?;
     let watching = bench.seed_watch(&server).watch(QUIET_S, bench.programs.scratch())?;
@@ -80,8 +80,8 @@ async fn cpu_per_delivery(bench: &Bench, contestant: Contestant) -> Result<(f64,
     Ok((cpu_us_each, memory_mib))
 }
 
-/// How long after each acknowledgement the last watcher had the update; and deliveries
-/// a second.
+/// Returns the delay of the last watcher after each acknowledgement, and the deliveries per
+/// second.
 async fn lags_ms(bench: &Bench, contestant: Contestant) -> Result<(Vec<f64>, f64)> {
     let server = bench.start(contestant)?;
     let count = bench.size.paced_changes;
@@ -95,7 +95,8 @@ async fn lags_ms(bench: &Bench, contestant: Contestant) -> Result<(Vec<f64>, f64
     Ok((watchers.lags_ms(Some(&acknowledged_us)), per_second))
 }
 
-/// What came of [`CHANGES_PER_SECOND`], from the first acknowledgement to the last.
+/// The actual rate, from the first acknowledgement to the last: at most
+/// [`CHANGES_PER_SECOND`].
 fn changes_per_second(acknowledged_us: &[u64]) -> f64 {
     let [first, .., last] = acknowledged_us else { return 0.0 };
     (acknowledged_us.len() - 1) as f64 / (last.saturating_sub(*first) as f64 / 1e6)

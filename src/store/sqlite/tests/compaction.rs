@@ -1,17 +1,15 @@
 use super::*;
-use crate::store::sqlite::compaction::DELETE_SUPERSEDED;
 use crate::store::sqlite::history::{TASKS_AT, changes_sql};
-use crate::store::{ChangeRange, CommitError};
 
 /// A list of random changes, at most one step long.
-fn changed(scene: &Scene, changes: usize) -> (SqliteStore, Story) {
-    let (mut store, loaded) = scene.open();
-    let mut story = Story::of(&loaded);
+fn changed(fixture: &Fixture, changes: usize) -> (SqliteStore, Oracle) {
+    let (mut store, loaded) = fixture.open();
+    let mut oracle = Oracle::of(&loaded);
     for _ in 0..changes {
-        let step = story.some_step();
-        store.commit(&story.turn(&step)).unwrap();
+        let step = oracle.some_step();
+        store.commit(&oracle.batch(&step)).unwrap();
     }
-    (store, story)
+    (store, oracle)
 }
 
 /// What the history table holds.
@@ -23,111 +21,113 @@ fn revisions(store: &SqliteStore) -> Vec<i64> {
 
 #[test]
 fn what_was_compacted_survives_a_kill_and_a_restart() {
-    let scene = Scene::new();
-    let (mut store, story) = changed(&scene, 60);
+    let fixture = Fixture::new();
+    let (mut store, oracle) = changed(&fixture, 60);
     for compacted in 1..=60 {
         assert_eq!(store.compact(&due_up_to(compacted)).unwrap(), compacted);
-        let killed = scene.after_kill();
+        let killed = fixture.after_kill();
         let (survivor, loaded) = killed.open();
-        assert_eq!((loaded.compacted, loaded.tasks), (compacted, story.tasks()));
+        assert_eq!((loaded.compacted, loaded.tasks), (compacted, oracle.tasks()));
         assert_eq!(revisions(&survivor), revisions(&store));
         if compacted % 7 == 0 {
             Box::new(store).close().unwrap();
-            store = scene.open().0;
-            assert_eq!(store.compact(&due_up_to(1)).unwrap(), compacted, "it went back");
+            store = fixture.open().0;
+            assert_eq!(
+                store.compact(&due_up_to(1)).unwrap(),
+                compacted,
+                "the compacted revision never decreases"
+            );
         }
     }
-    assert_eq!(revisions(&store).len(), story.list.len());
+    assert_eq!(revisions(&store).len(), oracle.list.len());
 }
 
 #[test]
 fn a_step_with_nothing_due_writes_nothing() {
-    let scene = Scene::new();
-    let (mut store, _) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (mut store, _) = changed(&fixture, 10);
     store.compact(&due_up_to(5)).unwrap();
-    let files = scene.bytes();
+    let files = fixture.bytes();
     for up_to in [0, 4, 5] {
         assert_eq!(store.compact(&due_up_to(up_to)).unwrap(), 5);
     }
-    assert!(scene.bytes() == files);
+    assert!(fixture.bytes() == files);
     store.compact(&due_up_to(6)).unwrap();
-    assert!(scene.bytes() != files);
+    assert!(fixture.bytes() != files);
 }
 
 #[test]
-fn somebody_elses_lock_refuses_a_step_and_the_store_goes_on() {
-    let scene = Scene::new();
-    let (mut store, mut story) = changed(&scene, 10);
+fn a_lock_of_another_program_refuses_a_step_and_the_store_continues() {
+    let fixture = Fixture::new();
+    let (mut store, mut oracle) = changed(&fixture, 10);
     let before = revisions(&store);
-    let shell = Connection::open(scene.database()).unwrap();
+    let shell = Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = store.compact(&due_up_to(5));
-    assert!(matches!(refused, Err(CommitError::Busy(_))), "{refused:?}");
+    assert!(
+        refused.as_ref().is_err_and(|refused| refused.kind == StoreErrorKind::Busy),
+        "{refused:?}"
+    );
     shell.execute_batch("COMMIT").unwrap();
     assert_eq!(revisions(&store), before);
     assert_eq!(store.compact(&due_up_to(5)).unwrap(), 5);
-    store.commit(&story.turn("add milk")).unwrap();
+    store.commit(&oracle.batch("add milk")).unwrap();
 }
 
 #[test]
 fn a_failed_step_ends_the_store() {
-    let scene = Scene::new();
-    let (mut store, mut story) = changed(&scene, 10);
-    let (before, tasks) = (revisions(&store), story.tasks());
-    let fail = "CREATE TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT raise(ABORT, 'no'); END";
+    let fixture = Fixture::new();
+    let (mut store, mut oracle) = changed(&fixture, 10);
+    let (before, tasks) = (revisions(&store), oracle.tasks());
+    let fail = "CREATE TRIGGER fail BEFORE INSERT ON list BEGIN SELECT raise(ABORT, 'no'); END";
     store.connection.execute_batch(fail).unwrap();
     let failed = store.compact(&due_up_to(10));
-    assert!(matches!(&failed, Err(CommitError::Unknown(why)) if why.contains("no")), "{failed:?}");
+    assert!(failed.unwrap_err().to_string().contains("no, SQLite code"));
 
-    for refused in [store.compact(&due_up_to(0)).map(|_| ()), store.commit(&story.turn("add x"))] {
-        assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("earlier")));
-    }
-    let files = scene.bytes();
+    let refused = store.compact(&due_up_to(0)).unwrap_err();
+    assert!(refused.to_string().contains("an earlier write failed"), "{refused}");
+    let refused = store.commit(&oracle.batch("add x"));
+    assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("earlier")));
+    let files = fixture.bytes();
     Box::new(store).close().unwrap();
-    assert!(scene.bytes() == files, "closing wrote after a failed step");
-    let (store, loaded) = scene.open();
+    assert!(fixture.bytes() == files, "closing wrote after a failed step");
+    let (store, loaded) = fixture.open();
     assert_eq!((loaded.compacted, loaded.tasks), (0, tasks));
     assert_eq!(revisions(&store), before);
 }
 
 #[test]
 fn a_store_that_was_not_loaded_compacts_nothing() {
-    let scene = Scene::new();
-    drop(changed(&scene, 10));
-    let mut store = SqliteStore::open(scene.path()).unwrap();
-    let refused = store.compact(&due_up_to(5));
-    assert!(matches!(&refused, Err(CommitError::Unknown(why)) if why.contains("not loaded")));
+    let fixture = Fixture::new();
+    drop(changed(&fixture, 10));
+    let mut store = SqliteStore::open(fixture.path()).unwrap();
+    let refused = store.compact(&due_up_to(5)).unwrap_err();
+    assert!(refused.to_string().contains("not loaded"), "{refused}");
 }
 
-/// A step reads what it passes over, and no more, however long the list.
+/// Reads search the tables, however long the list is.
 #[test]
 fn the_history_is_searched_never_scanned() {
-    let scene = Scene::new();
-    let (store, _) = changed(&scene, 10);
+    let fixture = Fixture::new();
+    let (store, _) = changed(&fixture, 10);
     for (sql, expected) in [
-        (
-            changes_sql(false),
-            &["SEARCH changes USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"][..],
-        ),
+        (changes_sql(false), &["SEARCH c USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"][..]),
         (
             changes_sql(true),
-            &["SEARCH changes USING INDEX changes_by_task (task_id=? AND rowid>? AND rowid<?)"],
+            &["SEARCH c USING INDEX changes_by_task (task_id=? AND rowid>? AND rowid<?)"],
         ),
         (
             TASKS_AT,
             &[
-                "SEARCH t USING INTEGER PRIMARY KEY (rowid>?)",
-                "SEARCH c USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+                "CO-ROUTINE t",
+                "SEARCH tasks USING INTEGER PRIMARY KEY (rowid>?)",
                 "CORRELATED SCALAR SUBQUERY 1",
-                "SEARCH changes USING COVERING INDEX changes_by_task (task_id=? AND rowid<?)",
-            ],
-        ),
-        (
-            DELETE_SUPERSEDED,
-            &[
-                "SEARCH changes USING INTEGER PRIMARY KEY (rowid=?)",
-                "SCALAR SUBQUERY 1",
-                "SEARCH changes USING COVERING INDEX changes_by_task (task_id=? AND rowid<?)",
+                "SEARCH c USING COVERING INDEX changes_by_task (task_id=? AND rowid<?)",
+                "CORRELATED SCALAR SUBQUERY 2",
+                "SEARCH n USING COVERING INDEX changes_by_task (task_id=? AND rowid>?)",
+                "SCAN t",
+                "SEARCH c USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+                "SEARCH n USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
             ],
         ),
     ] {
@@ -135,34 +135,4 @@ fn the_history_is_searched_never_scanned() {
         let lines = plan.raw_query().mapped(|row| row.get(3));
         assert_eq!(lines.map(Result::unwrap).collect::<Vec<String>>(), expected, "{sql}");
     }
-}
-
-#[test]
-fn a_list_of_format_1_keeps_its_history() {
-    let scene = Scene::new();
-    let v1 = &schema::MIGRATIONS[..1];
-    let mut store = SqliteStore::open_with(scene.path(), Retention::default(), v1).unwrap();
-    // Today's program writes that format, too, but does not load it.
-    store.condition = Condition::Sound;
-    let mut story = Story::of(&Loaded { list_id: "l".into(), tasks: Vec::new(), compacted: 0 });
-    let mut made = Vec::new();
-    for _ in 0..30 {
-        let step = story.some_step();
-        let batch = story.turn(&step);
-        store.commit(&batch).unwrap();
-        made.extend(batch.changes);
-    }
-    drop(store);
-    for _ in 0..2 {
-        let (mut store, loaded) = scene.open();
-        assert_eq!((loaded.compacted, loaded.tasks), (0, story.tasks()));
-        let (after, up_to, max) = (0, 30, 99);
-        let range = ChangeRange { after, up_to, task: None, complete: true, max };
-        assert_eq!(store.history().unwrap().changes(&range).unwrap(), made);
-    }
-    let (mut store, _) = scene.open();
-    assert_eq!(store.compact(&due_up_to(20)).unwrap(), 20);
-    drop(store);
-    let (_, loaded) = scene.open();
-    assert_eq!((loaded.compacted, loaded.tasks), (20, story.tasks()));
 }

@@ -1,22 +1,22 @@
-// Tells people who do not see the highlight what others have changed, once they pause.
+// Announces changes by others to screen readers, which do not show the highlight.
 import { t } from '../i18n.js';
 import { ANNOUNCE_MS } from '../limits.js';
 import { excerpt } from '../task.js';
 
 const region = document.querySelector('.announcer');
-let heard = [];
+let changes = [];
 let timer;
 
 export function announce(change) {
-  heard.push(change);
-  timer ??= setTimeout(tell, ANNOUNCE_MS);
+  changes.push(change);
+  timer ??= setTimeout(announceAll, ANNOUNCE_MS);
 }
 
-function tell() {
-  const [{ action, task }] = heard;
-  region.textContent = heard.length === 1
-    ? t(`others.${action}`, { title: excerpt(task.title) })
-    : t('others.many', { count: heard.length });
-  heard = [];
+function announceAll() {
+  const [{ action, task }] = changes;
+  region.textContent = changes.length === 1
+    ? t(`others.${action}`, { title: excerpt(task.title) }, 'others.UPDATED')
+    : t('others.many', { count: changes.length });
+  changes = [];
   timer = undefined;
 }

@@ -2,16 +2,15 @@
 
 const field = document.querySelector('.new-todo');
 
-// `add(text)` returns whether the text was taken; `leave` goes on to the list.
+// `add(text)` returns whether the text was accepted; `leave` moves the focus to the list.
 export function wireCompose({ add, leave }) {
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing) return;
     if (event.key === 'Enter' && add(field.value)) field.value = '';
     if (event.key === 'Escape') leave();
   });
 }
 
-// The text of a task that the server refused, so that nobody has to write it again.
+// Puts back the text of a task that the server refused, unless the user has typed another one.
 export function giveBack(text) {
   if (field.value === '') field.value = text;
 }

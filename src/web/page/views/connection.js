@@ -1,4 +1,4 @@
-// Whether what the page shows is what the server has.
+// Shows whether the page is up to date with the server.
 import { clock, t } from '../i18n.js';
 
 const element = document.querySelector('.connection');

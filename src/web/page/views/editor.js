@@ -1,9 +1,9 @@
-// Editing a title where it stands: Enter and leaving the field save, Escape does not.
+// Edits a title in its row. Enter and leaving the field save, Escape discards.
 import { t } from '../i18n.js';
 
-// Puts the field into the row. `save(text)` returns whether the text was taken;
-// `end(refocus)` is called once, when the editing is over. Returns what ends it, as leaving
-// the field does, when the row is no longer there.
+// Puts the field into the row. `save(text)` returns whether the text was accepted;
+// `end(refocus)` is called once, when editing has ended. Returns a function that saves and ends
+// editing, for a row that is removed.
 export function edit(row, { save, end }) {
   const field = document.createElement('input');
   field.className = 'edit';
@@ -22,14 +22,13 @@ export function edit(row, { save, end }) {
     if (!over && save(field.value)) finish(refocus);
   };
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing) return;
     if (event.key !== 'Enter' && event.key !== 'Escape') return;
-    event.preventDefault(); // else what gets the focus now is pressed by the same key
+    event.preventDefault(); // or the same key would press the control that gets the focus
     if (event.key === 'Enter') saved(true);
     else finish(true);
   });
   field.addEventListener('blur', () => {
-    // Another window is not another field.
+    // Switching to another window does not end editing.
     if (document.hasFocus() && field.isConnected) saved(false);
   });
   row.element.classList.add('editing');

@@ -1,4 +1,4 @@
-// What is said about the list as a whole, and done to it.
+// The toolbar and the footer: counts, filters, and actions on many tasks.
 import { t } from '../i18n.js';
 import { FILTERS } from '../router.js';
 
@@ -14,7 +14,7 @@ export function wireFooter({ onToggleAll, onClear }) {
   toggleAll.addEventListener('change', onToggleAll);
   clear.addEventListener('click', () => {
     onClear();
-    // The button vanishes with the last completed task.
+    // The button is hidden when no completed task is left.
     document.querySelector('.filters .selected').focus();
   });
 }
@@ -23,7 +23,7 @@ export function showFooter({ items, open, completed, left, total }, { filter, qu
   setText(count, t('count.left', { count: left }));
   setText(found, query.trim() === '' ? '' : t('list.found', { count: items.length }));
   setText(clear, t('clear-completed', { count: completed.length }));
-  // Among the deleted tasks nothing else is shown that could be completed or cleared.
+  // Deleted tasks can be neither completed nor cleared.
   all.hidden = filter === 'deleted';
   clear.hidden = completed.length === 0 || filter === 'deleted';
   toggleAll.checked = open.length === 0 && completed.length > 0;
@@ -34,13 +34,13 @@ export function showFooter({ items, open, completed, left, total }, { filter, qu
     if (selected) link.ariaCurrent = 'page';
     else link.removeAttribute('aria-current');
   }
-  // With nothing in it, a new list is only the field to write into.
+  // A list without tasks shows only the field for a new task.
   const unused = total === 0 && filter === 'all' && query === '';
   footer.hidden = unused;
   toolbar.hidden = unused;
 }
 
-// A live region is read again whenever it is written, so only when it changes.
+// Screen readers read a live region on every write, so it is written only if the text differs.
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

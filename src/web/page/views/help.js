@@ -1,4 +1,4 @@
-// The shortcuts, as the table of keys.js has them.
+// The help dialog, which lists the shortcuts, and what closes a dialog.
 import { onLanguage, t } from '../i18n.js';
 import { setSingleKeys, SHORTCUTS, singleKeysOn } from '../keys.js';
 
@@ -45,10 +45,14 @@ function keycap(key) {
   return cap;
 }
 
-// A click beside the window closes it, too.
+// The close button closes the dialog, and so does a click beside it. A click begins where the
+// mouse button is pressed: selecting text past the edge of the dialog does not close it.
 function closeWith(dialog) {
+  let beside = false;
   dialog.querySelector('.close').addEventListener('click', () => dialog.close());
+  dialog.addEventListener('mousedown', ({ target }) => { beside = target === dialog; });
+  dialog.addEventListener('mouseup', ({ target }) => { beside &&= target === dialog; });
   dialog.addEventListener('click', ({ target }) => {
-    if (target === dialog) dialog.close();
+    if (beside && target === dialog) dialog.close();
   });
 }

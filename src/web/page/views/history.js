@@ -1,4 +1,4 @@
-// What happened to one task, oldest first, in a window that stays up to date.
+// The history of one task, oldest change first. The open dialog shows new changes as well.
 import { dateAndTime, t } from '../i18n.js';
 import { HISTORY_PAGE_CHANGES } from '../limits.js';
 
@@ -10,9 +10,9 @@ const more = dialog.querySelector('.history-more');
 
 export class HistoryDialog {
   #api;
-  #id; // of the task that is shown
+  #id; // of the task
   #pageToken;
-  #later; // changes that were made while the first ones are being asked for
+  #later; // changes that arrive while the first page loads; undefined afterwards
 
   constructor(api) {
     this.#api = api;
@@ -20,7 +20,7 @@ export class HistoryDialog {
   }
 
   open({ id, title }) {
-    if (id === undefined) return; // nothing has happened to it yet
+    if (id === undefined) return; // the server does not know the task yet
     this.#id = id;
     this.#pageToken = '';
     this.#later = [];
@@ -32,7 +32,7 @@ export class HistoryDialog {
     this.#load(id);
   }
 
-  // A change that was just made.
+  // Appends a change that the feed has just sent, if it concerns the task.
   changed(change) {
     if (!dialog.open || change.task.id !== this.#id) return;
     if (this.#later) this.#later.push(change);
@@ -72,9 +72,9 @@ function entry(action, revision, task) {
   const li = document.createElement('li');
   li.dataset.revision = revision;
   const what = document.createElement('strong');
-  what.textContent = t(`history.${action}`);
+  what.textContent = t(`history.${action}`, {}, 'history.UPDATED');
   const when = document.createElement('time');
-  when.dateTime = task.updatedAt;
+  when.dateTime = task.updatedAt ?? ''; // a purged task has only its id
   when.textContent = dateAndTime(task.updatedAt);
   li.append(what, when);
   if (action === 'ADDED' || action === 'UPDATED') {

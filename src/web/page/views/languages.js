@@ -1,4 +1,4 @@
-// The switch between languages.
+// The language switch.
 import { currentLanguage, onLanguage, setLanguage, translate } from '../i18n.js';
 
 const buttons = document.querySelectorAll('.languages button');

@@ -1,4 +1,4 @@
-// The list: its rows, the one that has the focus, and the one that is being edited.
+// The list: its rows, the focused row, and the row that is being edited.
 import { t } from '../i18n.js';
 import { edit } from './editor.js';
 import { Row } from './row.js';
@@ -14,8 +14,8 @@ export class ListView {
   #actions;
   #redraw;
   #endEditing = () => {};
-  #current; // the key of the task that had the focus last
-  #flashes = new Set(); // keys to highlight with the next drawing
+  #current; // the key of the task that last had the focus
+  #flashes = new Set(); // keys to highlight with the next draw
 
   constructor(actions, redraw, showHistory) {
     this.#actions = actions;
@@ -54,8 +54,8 @@ export class ListView {
     this.#list.refresh();
   }
 
-  // The task that the shortcuts are about: the one with the focus or, if nothing has it,
-  // the one that had it last and is still shown.
+  // Returns the task that shortcuts act on: the one with the focus or, if nothing has the
+  // focus, the one that last had it and is still shown.
   current() {
     const focused = this.#focusedRow();
     if (focused) return focused.task;
@@ -67,7 +67,8 @@ export class ListView {
     this.#flashes.add(key);
   }
 
-  // Moves the focus by `step` tasks, or to the first or last one. Returns whether there is one.
+  // Moves the focus by `step` tasks, at most to the first or last one. Returns whether there is
+  // a task.
   move(step) {
     const index = this.#list.indexOf(this.#current);
     return this.#focusIndex(index < 0 ? 0 : index + step);
@@ -81,7 +82,7 @@ export class ListView {
     return this.#focusIndex(this.#list.items.length - 1);
   }
 
-  // Back to the task that had the focus, from a field.
+  // Returns the focus from a field to the task that last had it.
   enter() {
     return this.move(0);
   }
@@ -132,7 +133,7 @@ export class ListView {
     if (name === 'destroy') this.#actions.remove(task);
   }
 
-  // A tap on a title edits it; a click lets the shortcuts act on it.
+  // A tap on a title edits it. A click focuses the row, so that shortcuts act on it.
   #touch(row) {
     if (matchMedia('(pointer: coarse)').matches) this.edit(row.task.key);
     else if (getSelection().isCollapsed) row.focus();

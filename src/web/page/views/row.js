@@ -1,4 +1,4 @@
-// One task of the list.
+// The row of one task.
 import { translate } from '../i18n.js';
 import { HIGHLIGHT_MS } from '../limits.js';
 
@@ -24,7 +24,7 @@ export class Row {
     translate(this.element);
   }
 
-  // Whether a person is busy with it.
+  // Whether the row has the focus or is being edited.
   get isHeld() {
     const { classList } = this.element;
     return classList.contains('editing') || this.element.contains(document.activeElement);
@@ -33,7 +33,7 @@ export class Row {
   update(task, index, count) {
     this.element.ariaPosInSet = index + 1;
     this.element.ariaSetSize = count;
-    this.#toggle.checked = task.completed; // a click has changed it before it was refused
+    this.#toggle.checked = task.completed; // a click changes it even if the server refuses
     if (task === this.task) return;
     this.task = task;
     if (this.#label.textContent !== task.title) this.#label.textContent = task.title;
@@ -47,7 +47,7 @@ export class Row {
     this.element.querySelector(this.task.deleted ? '.restore' : '.toggle').focus();
   }
 
-  // Somebody else has just changed it.
+  // Highlights a change by someone else.
   flash() {
     clearTimeout(this.#highlight);
     this.element.classList.add('changed');

@@ -1,11 +1,11 @@
-// Search as you type, over the tasks that are loaded.
+// The search field, which filters while the user types.
 
 const field = document.querySelector('.search');
 
 export function wireSearch({ changed, leave }) {
   field.addEventListener('input', changed);
   field.addEventListener('keydown', (event) => {
-    if (event.isComposing || !['Enter', 'Escape'].includes(event.key)) return;
+    if (!['Enter', 'Escape'].includes(event.key)) return;
     if (event.key === 'Escape' && field.value !== '') {
       field.value = '';
       changed();

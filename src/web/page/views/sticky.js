@@ -1,5 +1,5 @@
-// Tells the style sheets how tall the parts are that stay in the window, so that nothing
-// that gets the focus is hidden behind them.
+// Passes the heights of the sticky parts to the style sheets, so that a focused element is
+// never hidden behind them.
 
 const PARTS = { '--top-height': '.header', '--toolbar-height': '.toolbar', '--bottom-height': '.footer' };
 

@@ -1,12 +1,12 @@
-// Short messages at the edge of the window, with at most one thing to do about each. What
-// they say is read out; they wait while the pointer or the focus is on them.
+// Short messages at the edge of the window, with at most one action each. Screen readers
+// announce them. A message with the pointer or the focus on it stays.
 import { t } from '../i18n.js';
 import { TOASTS_MAX } from '../limits.js';
 
 export class Toasts {
   #region;
   #open = []; // oldest first
-  #before; // what had the focus before a message had it
+  #before; // the element that had the focus before a message
 
   constructor(region) {
     this.#region = region;
@@ -15,7 +15,8 @@ export class Toasts {
     });
   }
 
-  // Shows `text`; `button` names what `run` does. Without `forMs` it stays until dismissed.
+  // Shows `text`. `button` is the label of the action `run`. Without `forMs` the message stays
+  // until it is dismissed.
   show({ text, alert = false, button, run, forMs }) {
     const element = document.createElement('div');
     element.className = alert ? 'toast alert' : 'toast';
@@ -23,16 +24,16 @@ export class Toasts {
     const message = document.createElement('p');
     message.textContent = text;
     element.append(message);
-    const toast = { close: () => this.#close(toast), element, passes: forMs !== undefined };
+    const toast = { close: () => this.#close(toast), element, timed: forMs !== undefined };
     if (button) element.append(this.#button('act', button, () => { toast.close(); run(); }));
     const dismiss = this.#button('dismiss', '×', toast.close);
     dismiss.setAttribute('aria-label', t('toast.dismiss'));
     element.append(dismiss);
     this.#region.append(element);
     this.#open.push(toast);
-    // One that would go by itself, rather than one that may hold somebody's text.
+    // Closes a message with a time limit first: another one may hold a text of the user.
     if (this.#open.length > TOASTS_MAX) {
-      (this.#open.find((open) => open.passes) ?? this.#open[0]).close();
+      (this.#open.find((open) => open.timed) ?? this.#open[0]).close();
     }
     if (forMs) closeAfter(toast, forMs);
     return toast;
@@ -55,7 +56,7 @@ export class Toasts {
   }
 }
 
-// The time starts anew when the pointer or the focus leaves.
+// The time restarts when the pointer or the focus leaves.
 function closeAfter(toast, ms) {
   const { element } = toast;
   let timer;

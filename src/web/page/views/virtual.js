@@ -1,15 +1,15 @@
-// A long list of which only the rows near the window exist. Rows are in the normal flow, as
-// tall as they like; margins stand for the rows that are not there.
+// A long list in which only the rows near the window exist. Rows are in the normal flow and of
+// any height; margins take the place of missing rows.
 import { OVERSCAN_PX, RENDER_ALL_ROWS_MAX, ROW_PX } from '../limits.js';
 
 export class VirtualList {
   #ul;
   #make; // () → row with `element` and update(item, index, count)
   #items = [];
-  #rows = new Map(); // key → row that exists
-  #heights = new Map(); // key → px, of the rows that have been measured
-  #typical = ROW_PX; // of a row that has not been measured
-  #tops = new Float64Array(1); // where each row begins, and in the end the list's height
+  #rows = new Map(); // key → existing row
+  #heights = new Map(); // key → px of a measured row
+  #typical = ROW_PX; // px of a row that has not been measured
+  #tops = new Float64Array(1); // px from the list's top to each row, then to the list's end
   #width = 0;
   #everything = false;
 
@@ -37,7 +37,7 @@ export class VirtualList {
     this.refresh();
   }
 
-  // Draws what is near the window now.
+  // Draws the rows near the window.
   refresh() {
     const anchor = this.#anchor();
     this.#forgetHeightsOfOtherWidth();
@@ -51,7 +51,7 @@ export class VirtualList {
     this.#hold(anchor);
   }
 
-  // Brings the row there is at `index` into the window, and returns it.
+  // Scrolls the row at `index` into the window and returns it.
   reveal(index) {
     const { key } = this.#items[index];
     if (!this.#rows.has(key)) {
@@ -77,14 +77,14 @@ export class VirtualList {
     });
   }
 
-  // The indexes of the rows that should exist, in order.
+  // Returns the indexes of the rows that should exist, in order.
   #wanted() {
     const count = this.#items.length;
     if (count <= RENDER_ALL_ROWS_MAX || this.#everything) return range(0, count);
     const top = -this.#ul.getBoundingClientRect().top;
     const first = this.#at(top - OVERSCAN_PX);
     const last = this.#at(top + innerHeight + OVERSCAN_PX);
-    // Rows with the focus, or with a field, stay wherever they are.
+    // A row with the focus or a text field exists wherever it is.
     const held = range(0, count).filter((i) => this.#rows.get(this.#items[i].key)?.isHeld);
     return [
       ...held.filter((i) => i < first),
@@ -93,7 +93,7 @@ export class VirtualList {
     ];
   }
 
-  // The index of the row at `y`, from the list's top, or the nearest one.
+  // Returns the index of the row at `y` px from the list's top, or of the nearest row.
   #at(y) {
     let low = 0;
     let high = this.#items.length - 1;
@@ -113,7 +113,7 @@ export class VirtualList {
       row.element.remove();
     }
     let next = this.#ul.firstElementChild;
-    let end = 0; // where the row before ends
+    let end = 0; // px to the end of the previous row
     for (const i of wanted) {
       const { element } = this.#update(i);
       setStyle(element, 'marginTop', gap(this.#tops[i] - end));
@@ -135,7 +135,7 @@ export class VirtualList {
     return row;
   }
 
-  // Returns whether a row is of another height than was thought.
+  // Measures the rows. Returns whether a height differs from the assumed one.
   #measure() {
     let changed = false;
     for (const [key, { element }] of this.#rows) {
@@ -155,8 +155,8 @@ export class VirtualList {
     this.#heights.clear();
   }
 
-  // The row at the top of the window, and where it is: what is read should not move
-  // because something changes above it.
+  // Returns the row at the top of the window and its position. #hold keeps it there, so that
+  // the text the user reads does not move when rows above it change.
   #anchor() {
     if (scrollY === 0) return undefined;
     const edge = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
