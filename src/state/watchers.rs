@@ -160,33 +160,32 @@ impl Watchers {
 
     /// Ends every watch, after its updates.
     pub(super) fn end_all(&mut self, why: &StateError) {
-        self.timers.clear();
-        let filters: Vec<Filter> = self.by_filter.keys().cloned().collect();
-        for filter in filters {
-            for (_, watcher) in self.by_filter.remove(&filter).into_iter().flatten() {
-                self.publisher.unwatch(&filter);
-                self.count -= 1;
-                drop(watcher.end(End::AfterUpdates(why.clone())));
-            }
+        for watcher in self.take_all() {
+            drop(watcher.end(End::AfterUpdates(why.clone())));
         }
-        debug_assert_eq!(self.count, 0);
     }
 
     /// Ends every watch immediately: the streams read no more of the change log, which does not
     /// look at their filters any more.
     pub(super) fn cut_off_all(&mut self, why: &StateError, now: Instant) {
-        self.timers.clear();
         let cancel_at = now + WATCH_END_GRACE;
-        let filters: Vec<Filter> = self.by_filter.keys().cloned().collect();
-        for filter in filters {
-            for (_, watcher) in self.by_filter.remove(&filter).into_iter().flatten() {
+        for watcher in self.take_all() {
+            let notify = watcher.end(End::CutOff(CutOff { why: why.clone(), cancel_at }));
+            self.reminders.push_back((cancel_at, notify));
+        }
+    }
+
+    fn take_all(&mut self) -> Vec<Watcher> {
+        self.timers.clear();
+        self.count = 0;
+        let mut watchers = Vec::new();
+        for (filter, group) in self.by_filter.drain() {
+            for (_, watcher) in group {
                 self.publisher.unwatch(&filter);
-                self.count -= 1;
-                let notify = watcher.end(End::CutOff(CutOff { why: why.clone(), cancel_at }));
-                self.reminders.push_back((cancel_at, notify));
+                watchers.push(watcher);
             }
         }
-        debug_assert_eq!(self.count, 0);
+        watchers
     }
 
     /// When a watcher has to be checked.
