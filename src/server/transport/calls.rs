@@ -31,7 +31,6 @@ pub(crate) type StreamSink = DuplexSink<Encoded>;
 /// A unary call whose request has arrived. Dropping it cancels the call.
 pub(crate) struct Call {
     sink: ClientStreamingSink<Encoded>,
-    rest: RequestStream<MessageReader>,
     deadline: Deadline,
 }
 
@@ -41,17 +40,13 @@ impl Call {
         self.deadline.exceeded()
     }
 
-    /// Sends the answer. Keep both parts until the first one resolves: dropping one earlier
-    /// cancels the call.
-    pub(super) fn complete(
-        self,
-        answer: Result<Encoded, RpcStatus>,
-    ) -> (ClientStreamingSinkResult, RequestStream<MessageReader>) {
-        let result = match answer {
+    /// Sends the answer. Keep the result until it resolves: dropping it earlier cancels the
+    /// call.
+    pub(super) fn complete(self, answer: Result<Encoded, RpcStatus>) -> ClientStreamingSinkResult {
+        match answer {
             Ok(message) => self.sink.success(message),
             Err(status) => self.sink.fail(status),
-        };
-        (result, self.rest)
+        }
     }
 }
 
@@ -79,9 +74,12 @@ impl Methods {
             let handler = handler.clone();
             ctx.spawn(async move {
                 match receive(&mut rest, parse, place).await {
-                    Ok(request) => handler(request, Call { sink, rest, deadline }),
+                    Ok(request) => handler(request, Call { sink, deadline }),
                     Err(status) => drop(sink.fail(status).await),
                 }
+                // Dropping a stream that was not read to its end cancels the call. Once the call
+                // has its answer, the core ends the stream even if the client does not.
+                while let Some(Ok(_)) = rest.next().await {}
             });
         };
         let method = raw(method, MethodType::ClientStreaming);

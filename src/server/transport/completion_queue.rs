@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
-use grpcio::{ClientStreamingSinkResult, MessageReader, RequestStream, RpcStatus};
+use grpcio::{ClientStreamingSinkResult, RpcStatus};
 
 use super::calls::{Call, Requests};
 use super::run_queue::{PacerThread, RunQueue, Scheduler};
@@ -94,8 +94,6 @@ pub(crate) struct Pump {
 /// A completed call whose answer is on its way. Dropping it cancels the call.
 struct Finishing {
     result: ClientStreamingSinkResult,
-    /// `None` once it was read to its end.
-    request: Option<RequestStream<MessageReader>>,
     _held: Option<HeldBytes>,
 }
 
@@ -183,8 +181,7 @@ impl CompletionQueue {
 impl Finish {
     fn complete(self) -> Finishing {
         let (call, answer) = self.call.answer();
-        let (result, request) = call.complete(answer);
-        Finishing { result, request: Some(request), _held: self.held }
+        Finishing { result: call.complete(answer), _held: self.held }
     }
 }
 
@@ -214,13 +211,6 @@ impl Future for Finishing {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Dropping a stream that was not read to its end cancels the call. The call is over by
-        // then, so this costs only time.
-        if let Some(request) = &mut self.request
-            && let Poll::Ready(None) = Pin::new(request).poll_next(cx)
-        {
-            self.request = None;
-        }
         Pin::new(&mut self.result).poll(cx).map(drop)
     }
 }
