@@ -25,15 +25,17 @@ pub enum RecordError {
 
 /// The task as a message.
 pub fn to_message(task: &Task) -> proto::Task {
+    // A field that is missing here would be lost on disk.
+    let Task { id, title, deleted, revision, created_at, updated_at, completed_at } = task;
     proto::Task {
-        id: task.id,
-        title: task.title.to_string(),
+        id: *id,
+        title: title.to_string(),
         completed: task.completed(),
-        revision: task.revision,
-        created_at: MessageField::some(timestamp(task.created_at)),
-        updated_at: MessageField::some(timestamp(task.updated_at)),
-        completed_at: task.completed_at.map(timestamp).into(),
-        deleted: task.deleted,
+        revision: *revision,
+        created_at: MessageField::some(timestamp(*created_at)),
+        updated_at: MessageField::some(timestamp(*updated_at)),
+        completed_at: completed_at.map(timestamp).into(),
+        deleted: *deleted,
         ..Default::default()
     }
 }
@@ -124,6 +126,8 @@ fn wrong(field: &'static str, value: impl std::fmt::Display) -> RecordError {
 
 #[cfg(test)]
 mod tests {
+    use protobuf::MessageFull as _;
+
     use super::*;
     use crate::limits::TITLE_CHARS_MAX;
 
@@ -158,6 +162,15 @@ mod tests {
             extreme(-1),
             extreme(i64::MAX),
         ]
+    }
+
+    #[test]
+    fn some_task_here_sets_each_field_of_the_message() {
+        let messages: Vec<proto::Task> = tasks().iter().map(to_message).collect();
+        for field in proto::Task::descriptor().fields() {
+            let is_set = messages.iter().any(|message| field.has_field(message));
+            assert!(is_set, "no record here holds the field {}", field.name());
+        }
     }
 
     #[test]
