@@ -14,6 +14,9 @@ use crate::limits::{CALL_TIMEOUT_DEFAULT, CALL_TIMEOUT_MAX};
 /// The default address of todo-web's page.
 const DEFAULT_PAGE: &str = "http://127.0.0.1:8080";
 
+/// The heading of options that every command has, below the options of the command.
+pub(crate) const GLOBAL_OPTIONS: &str = "Global options";
+
 /// A shared, live task list. Without a command: an interactive session.
 #[derive(Debug, Parser)]
 #[command(name = "todo", version, after_help = EXIT_CODES)]
@@ -22,6 +25,7 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL_OPTIONS,
         env = "TODO_SERVER",
         default_value = DEFAULT_SERVER,
         value_name = "ADDR",
@@ -30,11 +34,12 @@ pub struct Cli {
     pub server: String,
 
     /// Print JSON, one object per line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     pub json: bool,
 
     /// Time limit of a call, or of the whole `wait`, such as 500ms [default: 5s, wait: none]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = timeout)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
+    #[arg(value_name = "DURATION", value_parser = timeout)]
     timeout: Option<Duration>,
 
     #[command(subcommand)]
@@ -237,7 +242,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
 
-    /// Exit after this many changes
+    /// Exit after this many changes; the tasks that --snapshot prints are not counted
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::{env, ffi};
 
 use clap::Parser;
-use clap::builder::Resettable;
+use clap::builder::{Resettable, StyledStr};
 
 /// Parses the command line. The error is the exit code of a program that has printed its
 /// help, its version, or what is wrong with its arguments.
 pub fn parse<P: Parser>() -> Result<P, ExitCode> {
-    let mut command = without_empty_variables(P::command());
+    let mut command = with_whole_usage(without_empty_variables(P::command()));
     let matches = command.try_get_matches_from_mut(env::args_os());
     let parsed = matches.and_then(|matches| P::from_arg_matches(&matches));
     parsed.map_err(|e| explain(command.get_name(), &e.with_cmd(&command)))
@@ -55,4 +55,23 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
             false => arg,
         })
         .mut_subcommands(without_empty_variables)
+}
+
+/// Makes an error show the same usage line as the help. clap adds each option that is given to
+/// the usage line of an error, as if it were required: also one that a variable gives.
+pub(crate) fn with_whole_usage(mut command: clap::Command) -> clap::Command {
+    command.build();
+    fixed_usage(command)
+}
+
+fn fixed_usage(mut command: clap::Command) -> clap::Command {
+    let usage = command.render_usage();
+    let styled = usage.ansi().to_string();
+    // The title has no space. clap adds it again.
+    let mut line = styled.split_once(' ').map_or("", |(_title, line)| line).to_owned();
+    if usage.to_string().starts_with("Usage:  ") {
+        // A program without a name, the REPL, has a space in place of the name.
+        line = line.replacen(' ', "", 1);
+    }
+    command.override_usage(StyledStr::from(line)).mut_subcommands(fixed_usage)
 }

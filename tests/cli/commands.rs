@@ -146,6 +146,32 @@ fn help_version_and_completions_go_to_stdout() {
 }
 
 #[test]
+fn help_shows_the_options_of_the_command_before_the_global_ones() {
+    let output = todo("127.0.0.1:1", &["help", "watch"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (own, global) = help.split_once("\nGlobal options:\n").unwrap();
+    let options = |text: &str| -> Vec<String> {
+        let words = text.lines().filter_map(|line| line.trim_start().split(' ').next());
+        words.filter(|word| word.starts_with('-')).map(str::to_owned).collect()
+    };
+    let expected = [
+        "--open",
+        "--completed",
+        "--deleted",
+        "--all",
+        "--from",
+        "--snapshot",
+        "--until-revision",
+        "--state",
+        "--count",
+        "-h,",
+    ];
+    assert_eq!(options(own), expected);
+    assert_eq!(options(global), ["--server", "--json", "--timeout"]);
+    assert!(own.contains("the tasks that --snapshot prints are not counted"), "{own}");
+}
+
+#[test]
 fn commands_with_the_examples_server() {
     let example = ExampleServer::start();
     let watch = Watching::start(&example.address, &[]);

@@ -111,6 +111,37 @@ fn a_usage_error_is_exit_code_2() {
     }
 }
 
+/// An option that the environment sets must not look required.
+#[test]
+fn usage_lines_show_what_the_command_needs() {
+    for (program, variable, args, usage) in [
+        (PROGRAM, "TODO_SERVER", &["show"][..], "Usage: todo show [OPTIONS] <ID>"),
+        (PROGRAM, "TODO_SERVER", &["list", "--open", "--all"], "Usage: todo list [OPTIONS]"),
+        (PROGRAM, "TODO_SERVER", &["nonsense"], "Usage: todo [OPTIONS] [COMMAND]"),
+        (PROGRAM, "", &["--server", "a:1", "show"], "Usage: todo show [OPTIONS] <ID>"),
+        (
+            env!("CARGO_BIN_EXE_todod"),
+            "TODO_LISTEN",
+            &["check"],
+            "Usage: todod check [OPTIONS] <PATH>",
+        ),
+        (
+            env!("CARGO_BIN_EXE_todod"),
+            "TODO_LISTEN",
+            &["--nonsense"],
+            "Usage: todod [OPTIONS]\n       todod <COMMAND>",
+        ),
+    ] {
+        let mut command = Command::new(program);
+        command.args(args).env_remove("TODO_SERVER");
+        if !variable.is_empty() {
+            command.env(variable, "127.0.0.1:1");
+        }
+        let message = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert!(message.contains(&format!("\n{usage}\n")), "{args:?}: {message}");
+    }
+}
+
 #[test]
 fn an_unreachable_server_is_exit_code_6() {
     let (server, address) = server();

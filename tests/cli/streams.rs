@@ -151,18 +151,18 @@ add never
         ! todo: 99: Task not found
         ! error: unrecognized subcommand 'nonsense'
         !
-        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        ! Usage: COMMAND [ARGUMENTS]
         !
         ! For more information, try '--help'.
         ! todo: `add -` reads titles from a pipe: run `todo add -` in a shell
         ! error: unrecognized subcommand '1'
         !
-        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        ! Usage: COMMAND [ARGUMENTS]
         !
         ! For more information, try '--help'.
         ! error: unrecognized subcommand 'nonsense'
         !
-        ! Usage: COMMAND [ARGUMENTS], as help lists them
+        ! Usage: COMMAND [ARGUMENTS]
         !
         ! For more information, try '--help'.
         exit 3"#]]
@@ -175,6 +175,27 @@ add never
     let added: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(added["title"], "good");
     assert_eq!(seen(&with_input(todo(&address, &[]), b"")), "");
+}
+
+/// The usage line of an error is that of the help.
+#[test]
+fn piped_usage_errors_show_the_usage_of_the_command() {
+    let output = with_input(todo("127.0.0.1:1", &[]), b"show\nlist --open --all\n");
+    expect![[r#"
+        ! error: the following required arguments were not provided:
+        !   <ID>
+        !
+        ! Usage: show [OPTIONS] <ID>
+        !
+        ! For more information, try '--help'.
+        ! error: the argument '--open' cannot be used with '--all'
+        !
+        ! Usage: list [OPTIONS]
+        !
+        ! For more information, try '--help'.
+        exit 2
+    "#]]
+    .assert_eq(&seen(&output));
 }
 
 #[test]

@@ -5,9 +5,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::control::Control;
 use crate::cli::Exit;
-use crate::cli::args::Command;
+use crate::cli::args::{Command, GLOBAL_OPTIONS};
 use crate::cli::input::BYTE_ORDER_MARK;
 use crate::cli::output::Out;
+use crate::cli::program::with_whole_usage;
 
 /// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,11 +31,11 @@ pub(super) enum NotRun {
 
 /// The grammar of a line: the commands of the shell, and those of the session.
 #[derive(Parser)]
-#[command(no_binary_name = true, disable_help_subcommand = true, about = None)]
-#[command(override_usage = "COMMAND [ARGUMENTS], as help lists them")]
+#[command(no_binary_name = true, bin_name = "", disable_help_subcommand = true, about = None)]
+#[command(override_usage = "COMMAND [ARGUMENTS]")]
 struct Grammar {
     /// Print JSON, one object per line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     json: bool,
 
     #[command(subcommand)]
@@ -89,7 +90,7 @@ pub(super) fn examples() -> HashMap<String, Command> {
 
 /// Returns clap's answer to `NAME --help`.
 pub(super) fn help_for(name: &str) -> Option<NotRun> {
-    grammar().try_get_matches_from([name, "--help"]).err().map(NotRun::Clap)
+    with_whole_usage(grammar()).try_get_matches_from([name, "--help"]).err().map(NotRun::Clap)
 }
 
 /// Parses a line; `None` if it is blank. The title of `add` and `edit` is the rest of the
@@ -111,7 +112,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Line>, NotRun> {
         }
         _ => line.split_whitespace().collect(),
     };
-    let matches = grammar().try_get_matches_from(words).map_err(NotRun::Clap)?;
+    let matches = with_whole_usage(grammar()).try_get_matches_from(words).map_err(NotRun::Clap)?;
     let Grammar { json, what } = Grammar::from_arg_matches(&matches).map_err(NotRun::Clap)?;
     Ok(Some(match what {
         What::Command(command) => Line::Command { command, json },
