@@ -9,6 +9,7 @@ pub mod client;
 pub mod limits;
 pub mod model;
 pub mod os;
+pub mod plural;
 pub mod server;
 pub mod state;
 pub mod store;

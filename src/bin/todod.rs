@@ -22,6 +22,7 @@ use todo::limits::{
     QUEUE_MAX_DEFAULT, TASKS_MAX_DEFAULT, WATCHERS_MAX_DEFAULT,
 };
 use todo::os::raise_open_files;
+use todo::plural::counted;
 use todo::server::{ListenAddress, Server, clock};
 use todo::state::{Limits, Retention};
 use todo::store::{CheckProgress, MemoryStore, SqliteStore, Store};
@@ -168,7 +169,7 @@ fn check(path: &Path, repair_times: bool) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     if repair_times {
         let rows = SqliteStore::repair_times(path, clock())?;
-        writeln!(stdout, "corrected the times of {rows} rows")?;
+        writeln!(stdout, "corrected the times of {}", counted(rows, "row", "rows"))?;
     }
     let bar = ProgressBar::no_length(); // on stderr, and only if that is a terminal
     let report = SqliteStore::check(path, &mut |progress| show(&bar, progress));
@@ -179,14 +180,19 @@ fn check(path: &Path, repair_times: bool) -> anyhow::Result<()> {
     }
     let path = report.path.display();
     let listed = report.findings.len();
+    let findings = counted(report.found, "finding", "findings");
     match report.found {
         0 => writeln!(
             stdout,
-            "no damage found in {path}: {} tasks, {} changes, {} idempotency records; revision {}, compacted up to revision {}",
-            report.tasks, report.changes, report.requests, report.revision, report.compacted
+            "no damage found in {path}: {}, {}, {}; revision {}, compacted up to revision {}",
+            counted(report.tasks, "task", "tasks"),
+            counted(report.changes, "change", "changes"),
+            counted(report.requests, "idempotency record", "idempotency records"),
+            report.revision,
+            report.compacted
         )?,
-        found if found == listed as u64 => bail!("{path} is damaged: {found} findings"),
-        found => bail!("{path} is damaged: {found} findings, the first {listed} are listed"),
+        found if found == listed as u64 => bail!("{path} is damaged: {findings}"),
+        _ => bail!("{path} is damaged: {findings}, of which the first {listed} are listed"),
     }
     Ok(stdout.flush()?)
 }

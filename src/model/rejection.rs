@@ -1,5 +1,6 @@
 use super::{RequestIdError, Revision, TaskId, TitleError};
 use crate::limits::TASK_ID_MAX;
+use crate::plural::counted;
 
 /// Why the rules of the list refuse a mutation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,8 @@ pub enum Rejection {
     #[error("task {0} is not deleted: delete it before you purge it")]
     NotDeleted(TaskId),
     #[error(
-        "the list is at its limit of {max} tasks, deleted ones included: purge deleted tasks or raise --tasks-max"
+        "the list is at its limit of {}, deleted ones included: purge deleted tasks or raise --tasks-max",
+        counted(*max, "task", "tasks")
     )]
     TooManyTasks { max: u32 },
     #[error("all task ids up to {TASK_ID_MAX} are used: start a new list")]

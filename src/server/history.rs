@@ -9,6 +9,7 @@ use super::codec::{CallError, UpdateBatch};
 use super::reader::ReadContext;
 use crate::limits::{HISTORY_CACHE_BYTES_MAX, HISTORY_READ_MAX, UPDATE_BATCH_BYTES_MAX};
 use crate::model::{Filter, Revision, Task, TaskId};
+use crate::plural::counted;
 use crate::state::{EncodedUpdates, StateError};
 use crate::store::{ChangeRange, History, HistoryError, RecordedChange};
 
@@ -97,7 +98,8 @@ fn read(
     let changes = changes(history, &range)?;
     // Compaction leaves no gaps above its revision; a stream must not have any, either.
     if changes.len() as Revision != up_to - after {
-        log::error!("only {} changes are stored after {after} up to {up_to}", changes.len());
+        let stored = counted(changes.len(), "change is stored", "changes are stored");
+        log::error!("only {stored} after {after} up to {up_to}");
         return Err(StateError::Unreadable.into());
     }
     let (mut concerned, mut bytes, mut reached) = (Vec::new(), 0, after);

@@ -1,4 +1,5 @@
 use crate::model::{Rejection, Revision};
+use crate::plural::counted;
 
 /// Why the state thread did not do what a command asked for, or why it ended a watch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,10 +38,14 @@ pub enum StateError {
     Unreachable,
 
     // Limits.
-    #[error("{max} calls wait already and nothing was changed: retry later")]
+    #[error(
+        "{} already and nothing was changed: retry later",
+        counted(*max, "call waits", "calls wait")
+    )]
     QueueFull { max: usize },
     #[error(
-        "the server is at its limit of {max} watches: end some, or raise --watchers-max and the limit of open files"
+        "the server is at its limit of {}: end some, or raise --watchers-max and the limit of open files",
+        counted(*max, "watch", "watches")
     )]
     TooManyWatchers { max: usize },
     #[error(

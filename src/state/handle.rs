@@ -15,6 +15,7 @@ use super::watchers::Watchers;
 use super::{ChangeLog, Command, EncodedUpdates, Published, PublishedList, Retention, StateError};
 use crate::limits::{self, FINISH_WITHIN, GATHER_COMMANDS, IDLE_TICK};
 use crate::model::{Filter, Timestamp};
+use crate::plural::counted;
 use crate::store::{History, Store, StoreError};
 
 /// What the state thread needs from outside.
@@ -98,7 +99,8 @@ pub fn spawn<E: EncodedUpdates + 'static>(
     let loaded = store.load()?;
     let clock = (hooks.clock)();
     let list = loaded.list(limits.tasks_max);
-    log::info!("list {} at revision {}: {} tasks", list.list_id(), list.revision(), list.len());
+    let tasks = counted(list.len(), "task", "tasks");
+    log::info!("list {} at revision {}: {tasks}", list.list_id(), list.revision());
     warn_if_clock_was_ahead(list.head().changed_at, clock);
     let histories = (0..readers).map(|_| store.history()).collect::<Result<_, _>>()?;
     let (publisher, log) = LogPublisher::new(list.revision(), limits.change_log_changes);
@@ -141,9 +143,9 @@ fn warn_if_clock_was_ahead(changed_at: Timestamp, clock: Timestamp) {
     let ahead = changed_at.0.saturating_sub(clock.0);
     if changed_at > future_from(clock) {
         log::warn!(
-            "the last change was made {} days in the future: check the clock; \
+            "the last change was made {} in the future: check the clock; \
              every new change gets that time, until `todod check --repair-times` corrects it",
-            ahead / (24 * 60 * 60 * 1_000_000)
+            counted(ahead / (24 * 60 * 60 * 1_000_000), "day", "days")
         );
     }
 }

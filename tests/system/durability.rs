@@ -340,7 +340,7 @@ fn check_reports_a_sound_list_and_names_damage() {
     daemon.kill();
     daemon.wait();
     let sound =
-        ": 1 tasks, 2 changes, 2 idempotency records; revision 2, compacted up to revision 0";
+        ": 1 task, 2 changes, 2 idempotency records; revision 2, compacted up to revision 0";
     for _ in 0..2 {
         let (code, said) = check(&data);
         assert!(code == Some(0) && said.contains(sound), "{said}");

@@ -2,6 +2,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 
 use super::request::RequestError;
 use crate::model::Rejection;
+use crate::plural::counted;
 use crate::state::StateError;
 
 /// Why a call fails.
@@ -15,7 +16,7 @@ pub(crate) enum CallError {
     ListingTooLarge,
     #[error("too many listings wait for clients to read them: retry later, in pages")]
     ListingsPending,
-    #[error("{max} reads wait already: retry later")]
+    #[error("{} already: retry later", counted(*max, "read waits", "reads wait"))]
     TooManyReads { max: usize },
 }
 

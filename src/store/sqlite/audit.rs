@@ -13,6 +13,7 @@ use super::rows::{
     ChangeRow, Checked, REQUESTS, RequestRow, TASKS, TaskRow, change_columns, damaged,
 };
 use crate::model::{Action, Revision};
+use crate::plural::counted;
 use crate::store::{CheckProgress, CheckReport, RequestNumber};
 
 /// Rows between two reports of the progress.
@@ -94,8 +95,9 @@ impl<'a> Audit<'a> {
         self.report.tasks = self.tasks.len() as u64;
         if self.tasks_complete && self.report.tasks != all.unwrap_or(0) {
             self.report.add(format!(
-                "there are {} tasks instead of {}",
-                self.report.tasks, self.list.tasks
+                "the list has {} instead of {}",
+                counted(self.report.tasks, "task", "tasks"),
+                self.list.tasks
             ));
         }
         // At most one older change of each task is kept.

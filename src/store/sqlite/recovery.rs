@@ -14,6 +14,7 @@ use super::rows::{
 };
 use crate::limits::RECOVERY_CHANGES_MAX;
 use crate::model::{Change, RequestId, Revision, Task, Timestamp};
+use crate::plural::counted;
 use crate::store::{Loaded, RequestNumber};
 
 /// The list and its row. An error if the list is not whole: a task is missing or damaged,
@@ -62,7 +63,8 @@ fn tasks(connection: &Connection, list: &ListRow) -> Result<Vec<Arc<Task>>, Faul
     match tasks.len() as i64 == list.tasks {
         true => Ok(tasks),
         false => {
-            Err(Fault::Damage(format!("it has {} tasks instead of {}", tasks.len(), list.tasks)))
+            let found = counted(tasks.len(), "task", "tasks");
+            Err(Fault::Damage(format!("it has {found} instead of {}", list.tasks)))
         }
     }
 }

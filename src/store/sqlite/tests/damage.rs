@@ -25,7 +25,7 @@ fn damaged_lists_are_refused() {
         ("UPDATE tasks SET revision = 9 WHERE id = 2", task(2)),
         ("UPDATE tasks SET checksum = checksum + 1 WHERE id = 2", task(2)),
         ("UPDATE tasks SET id = 7 WHERE id = 2", task(7)),
-        ("DELETE FROM tasks WHERE id = 2", "it has 1 tasks instead of 2".to_owned()),
+        ("DELETE FROM tasks WHERE id = 2", "it has 1 task instead of 2".to_owned()),
         ("DELETE FROM tasks", "it has 0 tasks instead of 2".to_owned()),
         ("DELETE FROM changes WHERE revision = 3", "change 3 is missing".to_owned()),
         ("DELETE FROM changes WHERE revision = 1", "change 1 is missing".to_owned()),
