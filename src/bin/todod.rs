@@ -43,12 +43,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check a list that no server uses for damage
+    /// Check the list of a stopped server, or a backup, for damage
     Check {
         /// The data directory of a stopped server, or a database file such as a backup
         path: PathBuf,
-        /// First replace times in the future, which a clock that was ahead left, by the current
-        /// time; needs a data directory
+        /// Before the check, replace times in the future, which come from a clock that was ahead,
+        /// with the current time; PATH must be a data directory
         #[arg(long)]
         repair_times: bool,
     },
@@ -147,7 +147,11 @@ fn main() -> ExitCode {
         Err(exit_code) => return exit_code,
     };
     if args.history_revisions > args.history_revisions_max {
-        let why = "--history-revisions is greater than --history-revisions-max: lower it";
+        let why = format!(
+            "--history-revisions-max {} is less than --history-revisions, which is {}: \
+             raise the maximum, or lower --history-revisions, too",
+            args.history_revisions_max, args.history_revisions
+        );
         let error = Args::command().error(ErrorKind::ValueValidation, why);
         return program::explain("todod", &error);
     }

@@ -78,7 +78,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The addresses it listens on. A port 0 is replaced by the port that was assigned.
+    /// The addresses it listens on. A port 0 is replaced with the port that was assigned.
     pub fn addresses(&self) -> &[ListenAddress] {
         self.transport.addresses()
     }

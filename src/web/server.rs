@@ -46,14 +46,22 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     // Not named `source`, which a printed chain of causes would repeat.
-    #[error(
-        "cannot listen on {address}: {reason}; stop the program that listens there, or give another --listen"
-    )]
+    #[error("cannot listen on {address}: {reason}; {}give another --listen", advice(reason))]
     Bind { address: SocketAddr, reason: io::Error },
     #[error("cannot start the threads: {0}")]
     Runtime(io::Error),
     #[error(transparent)]
     Client(#[from] CallError),
+}
+
+/// What to do after an address could not be bound, before the words "give another --listen".
+fn advice(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::AddrInUse => "stop the program that listens there, or ",
+        io::ErrorKind::AddrNotAvailable => "use an address of this machine: ",
+        io::ErrorKind::PermissionDenied => "use a port above 1023: ",
+        _ => "",
+    }
 }
 
 /// A running server, on threads of its own.

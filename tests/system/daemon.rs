@@ -232,6 +232,12 @@ fn a_port_in_use_an_unusable_directory_and_a_broken_database_say_what_to_do() {
     let said = refused(dir.path(), &["--listen", &address]);
     assert!(said.contains(&address) && said.contains("give another --listen"), "{said}");
 
+    let said = refused(dir.path(), &["--listen", "unix:/nonexistent/x"]);
+    assert!(
+        said.contains("; create the directory /nonexistent, or give another --listen"),
+        "{said}"
+    );
+
     let said = refused(Path::new("/proc/1/nowhere"), &ANY_PORT);
     assert!(said.contains("cannot use the data directory"), "{said}");
 
@@ -266,6 +272,17 @@ fn without_a_service_its_default_is_the_xdg_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let _daemon = Daemon::with_environment(&[("XDG_DATA_HOME", dir.path().to_str().unwrap())]);
     assert!(dir.path().join("todo/todo.db").exists());
+}
+
+#[test]
+fn contradicting_history_options_are_named_with_their_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = command(dir.path(), &["--history-revisions-max", "5"]).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    let start = "error: --history-revisions-max 5 is less than --history-revisions, which is ";
+    assert!(said.starts_with(start), "{said}");
+    assert!(said.contains(": raise the maximum, or lower --history-revisions, too\n"), "{said}");
 }
 
 /// A bound that is too low or too high is a usage error that names the option, and

@@ -325,6 +325,15 @@ fn check(path: &Path) -> (Option<i32>, String) {
     (out.status.code(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
 }
 
+/// What a check that must fail says on stderr.
+fn refused_check(args: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_todod"));
+    let out = command.arg("check").args(args).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.code() == Some(1) && !said.contains("--data-dir"), "{said}");
+    said
+}
+
 /// `todod check` reads the list of a stopped server and a backup file, on a path of any
 /// name, and neither changes them nor leaves files beside them.
 #[test]
@@ -336,6 +345,7 @@ fn check_reports_a_sound_list_and_names_damage() {
     client.add("milk").unwrap();
     let (code, said) = check(&data);
     assert!(code == Some(1) && said.contains("in use by todod"), "{said}");
+    assert!(said.contains("stop that process, or check a backup"), "{said}");
     client.edit(1, Edit::Complete).unwrap();
     daemon.kill();
     daemon.wait();
@@ -366,7 +376,19 @@ fn check_reports_a_sound_list_and_names_damage() {
     assert!(std::fs::read(&backup).unwrap() == bytes);
     assert_eq!(backups.read_dir().unwrap().count(), 1);
     let (code, said) = check(&backups.join("none.db"));
-    assert!(code == Some(1) && said.contains("it is missing or empty"), "{said}");
+    assert!(code == Some(1) && said.contains("the file is missing or empty"), "{said}");
+    // The command takes a path, and has no --data-dir.
+    std::fs::write(&backup, "somebody's notes").unwrap();
+    let (code, said) = check(&backup);
+    assert!(
+        code == Some(1) && said.contains("is not a todo database: give the data dir"),
+        "{said}"
+    );
+    let backup = backup.to_str().unwrap();
+    let said = refused_check(&["--repair-times", backup]);
+    assert!(said.contains("is not a directory, and --repair-times needs"), "{said}");
+    let said = refused_check(&["--repair-times", "/nonexistent"]);
+    assert!(said.contains("no list in /nonexistent/todo.db: "), "{said}");
 }
 
 /// A disk flips one byte in an old change and in the record of an old request. Only a call

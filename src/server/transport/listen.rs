@@ -36,7 +36,8 @@ pub enum ListenError {
     Twice(ListenAddress),
     // Not named `source`: a caller that prints the chain of causes would print it twice.
     #[error(
-        "cannot listen on {address}: {reason}; stop what listens there, or give another --listen"
+        "cannot listen on {address}: {reason}; {}, or give another --listen",
+        advice(address, reason)
     )]
     Bind { address: ListenAddress, reason: io::Error },
     #[error("cannot listen on {0}: the transport does not report why; give another --listen")]
@@ -50,6 +51,35 @@ pub enum ListenError {
         path.display()
     )]
     SocketUnclear { path: PathBuf, reason: io::Error },
+}
+
+/// What to do after an address could not be bound.
+fn advice(address: &ListenAddress, reason: &io::Error) -> String {
+    use io::ErrorKind;
+    match (address, reason.kind()) {
+        (ListenAddress::Tcp(_), ErrorKind::AddrInUse) => {
+            "stop the program that listens there".to_owned()
+        }
+        (ListenAddress::Tcp(_), ErrorKind::AddrNotAvailable) => {
+            "use an address of this machine".to_owned()
+        }
+        (ListenAddress::Tcp(_), ErrorKind::PermissionDenied) => "use a port above 1023".to_owned(),
+        (ListenAddress::Tcp(_), _) => "check the address".to_owned(),
+        (ListenAddress::Unix(_), ErrorKind::InvalidInput) => "use a shorter path".to_owned(),
+        (ListenAddress::Unix(path), kind) => {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir.display().to_string(),
+                _ => ".".to_owned(),
+            };
+            match kind {
+                ErrorKind::NotFound => format!("create the directory {dir}"),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    format!("make the directory {dir} writable")
+                }
+                _ => format!("check the directory {dir}"),
+            }
+        }
+    }
 }
 
 impl ListenAddress {
@@ -117,7 +147,7 @@ impl ListenAddress {
         }
     }
 
-    /// Binds the address. Returns it with a port 0 replaced by the port that was assigned, and
+    /// Binds the address. Returns it with a port 0 replaced with the port that was assigned, and
     /// adds to `sockets` the unix socket that was made.
     pub(super) fn bind(
         &self,
@@ -314,6 +344,30 @@ mod tests {
         assert!(matches!(refused, ListenError::SocketUnclear { .. }), "{refused}");
         assert!(path.exists(), "it is in use");
         drop(datagrams);
+    }
+
+    #[test]
+    fn advice_fits_the_reason() {
+        let said = |address: &str| {
+            address.parse::<ListenAddress>().unwrap().probe().unwrap_err().to_string()
+        };
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("x".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let long = format!("unix:{}/s", deep.display());
+        for (address, advice) in [
+            (&*address, "; stop the program that listens there, or give another --listen"),
+            ("192.0.2.1:0", "; use an address of this machine, or give another --listen"),
+            (
+                "unix:/nonexistent/x",
+                "; create the directory /nonexistent, or give another --listen",
+            ),
+            (&*long, "; use a shorter path, or give another --listen"),
+        ] {
+            assert!(said(address).ends_with(advice), "{}", said(address));
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Transport {
         Ok(())
     }
 
-    /// The addresses it listens on. A port 0 is replaced by the port that was assigned.
+    /// The addresses it listens on. A port 0 is replaced with the port that was assigned.
     pub(crate) fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }

@@ -23,6 +23,11 @@ pub(super) fn check(
     let path = &std::path::absolute(path).map_err(failed)?;
     let (database, head, _lock) = match path.is_dir() {
         true => {
+            // A directory without a list gets no lock file.
+            let database = path.join(DATABASE);
+            if inspect::inspect(&database)?.is_none() {
+                return Err(SqliteError::NoList(database));
+            }
             let (data_dir, lock) = directory::take(path)?;
             let head = HeadFile::open(&data_dir).map_err(failed)?;
             (data_dir.join(DATABASE), head.head().cloned(), Some(lock))
@@ -44,7 +49,7 @@ fn check_file(
 ) -> Result<CheckReport, SqliteError> {
     let at_path = |fault: Fault| fault.at(path);
     let Some(header) = inspect::inspect(path)? else {
-        return Err(at_path(Fault::Unfit("it is missing or empty".to_owned())));
+        return Err(SqliteError::NoList(path.to_owned()));
     };
     refuse_stray_log(path, head, header.schema_cookie)?;
     let connection = connection::open_to_check(path)?;

@@ -10,7 +10,7 @@ pub(super) enum SqliteError {
     #[error("cannot use the data directory {}: {error}; give another --data-dir", path.display())]
     Directory { path: PathBuf, error: io::Error },
     #[error(
-        "the data directory {} is in use by {holder}: stop that, or give another --data-dir",
+        "the data directory {} is in use by {holder}: stop that process, or give another --data-dir",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
@@ -35,6 +35,17 @@ pub(super) enum SqliteError {
         path.display()
     )]
     Corrupt { path: PathBuf, detail: String },
+    /// There is no list to check or to repair.
+    #[error(
+        "no list in {}: the file is missing or empty; give the data directory of a stopped todod, or a database file such as a backup",
+        .0.display()
+    )]
+    NoList(PathBuf),
+    #[error(
+        "{} is not a directory, and --repair-times needs the data directory of a stopped server; to repair a backup, copy it to todo.db in an empty directory, and give that directory",
+        .0.display()
+    )]
+    NotADirectory(PathBuf),
     #[error(
         "{} is missing or empty, but a list was kept there: put it or a backup back, or start a new list with --init",
         path.display()
@@ -53,6 +64,45 @@ pub(super) enum SqliteError {
     Damaged { path: PathBuf, detail: String },
     #[error("cannot read or write {}: {detail}", path.display())]
     Failed { path: PathBuf, detail: String },
+}
+
+/// Why `todod check` cannot read a list. The command takes a path, and has no --data-dir.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckError {
+    #[error(
+        "cannot use the data directory {}: {error}; run todod check as the user that runs todod, or give another path",
+        path.display()
+    )]
+    Directory { path: PathBuf, error: io::Error },
+    #[error(
+        "{} is in use by {holder}: stop that process, or check a backup",
+        path.display()
+    )]
+    InUse { path: PathBuf, holder: String },
+    #[error(
+        "cannot open {} for writing ({error}): run todod check as the user that runs todod",
+        path.display()
+    )]
+    ReadOnly { path: PathBuf, error: io::Error },
+    #[error(
+        "{} is not a todo database: give the data directory of a stopped todod, or a database file such as a backup",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
+    #[error(transparent)]
+    Other(SqliteError),
+}
+
+impl From<SqliteError> for CheckError {
+    fn from(error: SqliteError) -> CheckError {
+        match error {
+            SqliteError::Directory { path, error } => CheckError::Directory { path, error },
+            SqliteError::InUse { path, holder } => CheckError::InUse { path, holder },
+            SqliteError::ReadOnly { path, error } => CheckError::ReadOnly { path, error },
+            SqliteError::Foreign { path } => CheckError::Foreign { path },
+            other => CheckError::Other(other),
+        }
+    }
 }
 
 /// Why nothing was committed, or may not have been.
@@ -79,6 +129,15 @@ impl From<SqliteError> for StoreError {
             _ => StoreErrorKind::Failed,
         };
         StoreError::new(kind, error.to_string())
+    }
+}
+
+impl From<CheckError> for StoreError {
+    fn from(error: CheckError) -> StoreError {
+        match error {
+            CheckError::Other(error) => error.into(),
+            other => StoreError::new(StoreErrorKind::Failed, other.to_string()),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ use rusqlite::{Connection, params};
 
 use self::connection::LogSize;
 use self::directory::{Lock, OpenFiles};
-use self::error::{CommitError, SqliteError};
+use self::error::{CheckError, CommitError, SqliteError};
 use self::failure::Fault;
 use self::head::{ANY_COOKIE, HeadFile, StoredHead};
 use self::history::SqliteHistory;
@@ -127,13 +127,13 @@ impl SqliteStore {
         path: &Path,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, StoreError> {
-        Ok(check::check(path, progress)?)
+        Ok(check::check(path, progress).map_err(CheckError::from)?)
     }
 
-    /// Replaces each time after `now` by `now` in the data directory of a stopped server.
+    /// Replaces each time after `now` with `now` in the data directory of a stopped server.
     /// Returns the number of rows that it corrected.
     pub fn repair_times(data_dir: &Path, now: Timestamp) -> Result<u64, StoreError> {
-        Ok(SqliteStore::correct_times(data_dir, now)?)
+        Ok(SqliteStore::correct_times(data_dir, now).map_err(CheckError::from)?)
     }
 
     fn open_with(

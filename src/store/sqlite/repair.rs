@@ -20,16 +20,19 @@ struct Corrected {
 }
 
 impl SqliteStore {
-    /// Replaces each time after `now` by `now`, in one transaction. Returns the number of
+    /// Replaces each time after `now` with `now`, in one transaction. Returns the number of
     /// corrected rows. The list gets a new id if there are any, because clients know its
     /// changes with other times. Damaged rows stay as they are.
     pub(super) fn correct_times(
         data_dir: &std::path::Path,
         now: Timestamp,
     ) -> Result<u64, SqliteError> {
-        if inspect::inspect(&data_dir.join(DATABASE))?.is_none() {
-            let path = data_dir.join(DATABASE);
-            return Err(Fault::Unfit("it is missing or empty".to_owned()).at(&path));
+        if data_dir.exists() && !data_dir.is_dir() {
+            return Err(SqliteError::NotADirectory(data_dir.to_owned()));
+        }
+        let database = data_dir.join(DATABASE);
+        if inspect::inspect(&database)?.is_none() {
+            return Err(SqliteError::NoList(database));
         }
         let mut store = SqliteStore::open_with(data_dir, IfMissing::Refuse, schema::MIGRATIONS)?;
         store.read()?;

@@ -119,7 +119,7 @@ fn rows_that_disagree_are_found() {
             "INSERT INTO tasks SELECT 3, 5, record, 0 FROM tasks WHERE id = 1",
             vec![
                 "task 3: its record is of task 1 at revision 9",
-                "there are 4 tasks instead of 3",
+                "the list has 4 tasks instead of 3",
                 "change 4 of task 3 has no content, but its task was not purged",
                 "change 5 of task 3 has no content, but its task was not purged",
                 "change 6 of task 3 purged its task, which still exists",
@@ -128,7 +128,7 @@ fn rows_that_disagree_are_found() {
         (
             "DELETE FROM tasks WHERE id = 2",
             vec![
-                "there are 2 tasks instead of 3",
+                "the list has 2 tasks instead of 3",
                 "change 3 of task 2 has content, but its task was purged or is missing",
                 "change 7 of task 2 has content, but its task was purged or is missing",
                 "task 2: it is missing, and change 7 did not purge it",
@@ -176,7 +176,11 @@ fn check_refuses_a_list_in_use_and_changes_nothing() {
     assert_eq!((check(killed.path()).revision, check(&killed.database()).revision), (1, 1));
     assert!(killed.bytes() == before);
     let error = SqliteStore::check(&fixture.path().join("none"), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("it is missing or empty"), "{error}");
+    assert!(error.to_string().contains("none: the file is missing or empty; give"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let error = SqliteStore::check(empty.path(), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("todo.db: the file is missing or empty"), "{error}");
+    assert_eq!(empty.path().read_dir().unwrap().count(), 0, "no lock file");
 }
 
 /// The clock was ahead for a while: the list carries that time from then on.
