@@ -80,9 +80,9 @@ struct ServeArgs {
     #[arg(value_parser = queue_size())]
     queue_max: usize,
     /// Maximum number of concurrent watches; further watches are refused
-    #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", default_value_t = WATCHERS_MAX_DEFAULT)]
-    #[arg(value_parser = queue_size())]
-    watchers_max: usize,
+    /// [default: 20000, or fewer if the limit of open files is lower]
+    #[arg(long, value_name = "N", env = "TODO_WATCHERS_MAX", value_parser = queue_size())]
+    watchers_max: Option<usize>,
     /// End a watch whose client has not read for this long
     #[arg(long, value_name = "DURATION", env = "TODO_WATCH_STALL_TIMEOUT", default_value = "60s")]
     #[arg(value_parser = duration)]
@@ -283,14 +283,18 @@ fn default_data_dir() -> Option<PathBuf> {
 }
 
 /// Lowers the number of watches to what the open files allow, because each watch can be a
-/// connection of its own.
-fn watchers_max(asked: usize, most: usize) -> usize {
-    if asked > most {
-        log::warn!(
-            "watches: at most {most} instead of {asked}, as the limit of open files allows {most} connections: raise it (ulimit -n)"
+/// connection of its own. A number that nobody asked for is no reason for a warning.
+fn watchers_max(asked: Option<usize>, most: usize) -> usize {
+    let wanted = asked.unwrap_or(WATCHERS_MAX_DEFAULT);
+    if wanted > most {
+        let level = if asked.is_some() { log::Level::Warn } else { log::Level::Info };
+        log::log!(
+            level,
+            "watches: at most {most} instead of {wanted}, because the limit of open files allows {}: to allow more watches, raise that limit (ulimit -n)",
+            counted(most, "connection", "connections")
         );
     }
-    asked.min(most)
+    wanted.min(most)
 }
 
 fn announce(addresses: &[ListenAddress]) {
@@ -322,5 +326,7 @@ mod tests {
         let args = Args::parse_from(["todod"]).serve;
         assert_eq!(args.watch_stall_timeout, WATCH_STALL_TIMEOUT_DEFAULT);
         assert_eq!(args.history_age, HISTORY_AGE_DEFAULT);
+        let help = Args::command().render_help().to_string();
+        assert!(help.contains(&format!("[default: {WATCHERS_MAX_DEFAULT}, or fewer")), "{help}");
     }
 }

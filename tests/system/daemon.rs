@@ -285,6 +285,31 @@ fn contradicting_history_options_are_named_with_their_values() {
     assert!(said.contains(": raise the maximum, or lower --history-revisions, too\n"), "{said}");
 }
 
+/// A start with few open files warns only if more watches were asked for.
+#[test]
+fn few_open_files_are_a_warning_only_for_a_number_of_watches_that_was_given() {
+    for (option, level) in [("--store=memory", "INFO"), ("--watchers-max=9000", "WARN")] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "ulimit -n 256; exec \"$0\" \"$@\"";
+        let mut child = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_todod"), "--listen=127.0.0.1:0", option])
+            .arg("--data-dir")
+            .arg(dir.path())
+            .env_remove("TODO_WATCHERS_MAX")
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        let line = log.lines().find(|line| line.contains("watches: at most ")).expect(&log);
+        assert!(line.contains(level), "{line}");
+    }
+}
+
 /// A bound that is too low or too high is a usage error that names the option, and
 /// says that the environment is read.
 #[test]
