@@ -18,6 +18,15 @@ pub enum Edit {
     Retitle(String),
 }
 
+/// A task after an edit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edited {
+    pub task: proto::Task,
+    /// The task already was as requested, so nothing changed. False also if the server does
+    /// not tell.
+    pub is_noop: bool,
+}
+
 /// Which changes to list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChangesQuery {
@@ -42,7 +51,49 @@ impl Client {
 
     /// Edits a task. Returns the task after the edit.
     pub fn edit(&self, task_id: i32, edit: Edit) -> Result<proto::Task, CallError> {
+        self.edit_as(self.request_id(), task_id, edit)
+    }
+
+    /// Edits a task, and finds out whether that changed it.
+    pub fn edit_noticing_noop(&self, task_id: i32, edit: Edit) -> Result<Edited, CallError> {
         let request_id = self.request_id();
+        // A purge is never a no-op, and its change keeps no content to compare.
+        let is_purge = edit == Edit::Purge;
+        let task = self.edit_as(request_id.clone(), task_id, edit)?;
+        let is_noop = !is_purge && example::is_of_todod(&task) && self.is_older(&task, &request_id);
+        Ok(Edited { task, is_noop })
+    }
+
+    /// Whether another request made the newest change of the task. An answer does not say so,
+    /// but the history does: each change has its request id.
+    fn is_older(&self, task: &proto::Task, request_id: &str) -> bool {
+        let query = ChangesQuery {
+            task_id: Some(task.id),
+            after_revision: Some(task.revision - 1),
+            up_to_revision: Some(task.revision),
+        };
+        let page = match self.changes(query).next() {
+            // Of the compacted changes, the newest one of each task is kept, and a listing
+            // without a start has it.
+            Some(Err(e)) if e.code == Code::OutOfRange => {
+                self.changes(ChangesQuery { after_revision: None, ..query }).next()
+            }
+            page => page,
+        };
+        let changes = page.and_then(Result::ok).unwrap_or_default();
+        let newest = changes.iter().find(|change| change.revision == task.revision);
+        // A change without a time lost its content in a purge since then.
+        newest.is_some_and(|change| {
+            change.request_id != request_id && change.task.updated_at.is_some()
+        })
+    }
+
+    fn edit_as(
+        &self,
+        request_id: String,
+        task_id: i32,
+        edit: Edit,
+    ) -> Result<proto::Task, CallError> {
         let task = match edit {
             Edit::Complete => {
                 let request =

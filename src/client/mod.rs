@@ -16,7 +16,7 @@ mod watch_call;
 mod watch_stream;
 
 pub use crate::wire::{json, proto};
-pub use calls::{ChangesQuery, Edit};
+pub use calls::{ChangesQuery, Edit, Edited};
 pub use error::{CallError, Code};
 pub use interrupt::Interrupt;
 pub use pipeline::Pipeline;

@@ -43,7 +43,7 @@ fn every_command() {
             completed 1 Buy milk
             completed 2 Sweep the floor
             $ todo done 1
-            completed 1 Buy milk
+            already completed 1 Buy milk
             $ todo reopen 2
             reopened 2 Sweep the floor
             $ todo edit 2 Mop the floor
@@ -69,6 +69,48 @@ fn every_command() {
                 ID  STATE      TITLE
                  2  open       Mop the floor
                  3  open       -x
+        "#]],
+    );
+}
+
+/// The answer shows the task either way. Only the history tells whether this call changed it.
+#[test]
+fn an_edit_without_effect_claims_no_change() {
+    let (_server, address) = server();
+    session(
+        &address,
+        &[
+            "add a",
+            "reopen 1",
+            "restore 1",
+            "edit 1 a",
+            "done 1 1",
+            "rm 1 1",
+            "restore 1",
+            "reopen 1",
+            "edit 1 b",
+        ],
+        &expect![[r#"
+            $ todo add a
+            1 a
+            $ todo reopen 1
+            already open 1 a
+            $ todo restore 1
+            not deleted 1 a
+            $ todo edit 1 a
+            unchanged 1 a
+            $ todo done 1 1
+            completed 1 a
+            already completed 1 a
+            $ todo rm 1 1
+            deleted 1 a
+            already deleted 1 a
+            $ todo restore 1
+            restored 1 a
+            $ todo reopen 1
+            reopened 1 a
+            $ todo edit 1 b
+            changed 1 b
         "#]],
     );
 }

@@ -38,7 +38,7 @@ fn every_exit_code_that_the_server_can_cause() {
             ! todo: 2: task 2 is deleted: restore it first
             exit 3
             $ todo done 2 7 1
-            completed 1 a
+            already completed 1 a
             ! todo: 2: task 2 is deleted: restore it first
             ! todo: 7: Task not found
             exit 4

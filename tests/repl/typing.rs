@@ -177,9 +177,11 @@ fn one_to_four_are_the_examples_menu() {
     repl.sees("Enter task ID to complete: 1\nSuccess!\n");
     repl.line("2");
     repl.sees("\n\nTasks:\n✓ 1: Buy milk\n  2: Sweep\n");
-    for (id, answer) in
-        [("x", "todo: \"x\" is not a task ID: use a number\n"), ("9", "todo: Task not found\n")]
-    {
+    for (id, answer) in [
+        ("x", "todo: \"x\" is not a task ID: use a number\n"),
+        ("9", "todo: Task not found\n"),
+        ("1", "Task 1 is already completed.\n"),
+    ] {
         repl.keys("3\r");
         repl.cursor_is_behind("Enter task ID to complete: ");
         repl.keys(&format!("{id}\r"));

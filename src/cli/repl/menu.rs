@@ -80,7 +80,10 @@ fn complete(id: &str, session: &mut Session<'_>) -> Called {
         session.out.message(&format!("{id:?} is not a task ID: use a number"));
         return Ok(Ok(()));
     };
-    match session.client.edit(id, Edit::Complete) {
+    match session.client.edit_noticing_noop(id, Edit::Complete) {
+        Ok(edited) if edited.is_noop => {
+            session.out.line(format!("Task {id} is already completed.")).map(Ok)
+        }
         Ok(_) => session.out.line("Success!").map(Ok),
         Err(e) => Ok(Err(e)),
     }
