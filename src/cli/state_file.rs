@@ -16,7 +16,7 @@ const HEAD: &str = "todo-watch 1";
 pub(crate) enum StateError {
     #[error("{}: another process uses this file: end that process, or use another file", .0.display())]
     InUse(PathBuf),
-    #[error("{}: not a state file of `todo watch`: repair it, or remove it to start from now", .0.display())]
+    #[error("{}: not a state file of `todo watch`: use another file, or remove this file to start from now", .0.display())]
     Malformed(PathBuf),
     #[error("{}: not a regular file: use a file that does not exist yet", .0.display())]
     NotAFile(PathBuf),

@@ -138,6 +138,9 @@ impl CallError {
 
 /// Removes what the transport wraps around the system's own message.
 fn cause(message: &str) -> String {
+    if message.starts_with("DNS resolution failed") {
+        return unresolved(message);
+    }
     match message.strip_prefix("failed to connect to all addresses") {
         Some(why) => {
             let system = why.rsplit(": ").next().unwrap_or(why);
@@ -147,9 +150,47 @@ fn cause(message: &str) -> String {
     }
 }
 
+/// Says why a host name has no address. The transport's text names its resolver and its
+/// internal state.
+fn unresolved(message: &str) -> String {
+    let why = message.rsplit(": ").next().unwrap_or(message);
+    match why {
+        "Domain name not found" | "DNS server returned answer with no data" => {
+            "the host was not found; check its name".to_owned()
+        }
+        _ => "the name of the host cannot be looked up; check the network and the name".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_plain_sentences() {
+        let dns = "DNS resolution failed for x.test:1: C-ares status is not ARES_SUCCESS \
+            qtype=A name=x.test is_balancer=0: ";
+        for (message, expected) in [
+            (format!("{dns}Domain name not found"), "the host was not found; check its name"),
+            (
+                format!("{dns}DNS server returned answer with no data"),
+                "the host was not found; check its name",
+            ),
+            (
+                format!("{dns}Timeout while contacting DNS servers"),
+                "the name of the host cannot be looked up; check the network and the name",
+            ),
+            (
+                "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: \
+                 Connection refused"
+                    .to_owned(),
+                "Connection refused; is todod running there?",
+            ),
+            ("the server is shutting down".to_owned(), "the server is shutting down"),
+        ] {
+            assert_eq!(cause(&message), expected, "{message}");
+        }
+    }
 
     #[test]
     fn every_status_maps_to_its_code() {

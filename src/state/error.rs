@@ -17,7 +17,7 @@ pub enum StateError {
     )]
     RevisionInFuture { asked: Revision, current: Revision },
     #[error(
-        "after_revision belongs to list {asked}, this is list {actual}: start from the list as it is"
+        "the position belongs to list {asked}, this is list {actual}: start from the list as it is"
     )]
     OtherList { asked: String, actual: String },
 
@@ -62,7 +62,7 @@ pub enum StateError {
     Expired,
     #[error("the server is shutting down")]
     ShuttingDown,
-    #[error("the outcome is unknown: retry with the same request_id")]
+    #[error("the outcome is unknown: read the list, or retry with the same request id")]
     OutcomeUnknown,
 }
 

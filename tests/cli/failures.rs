@@ -164,6 +164,15 @@ fn an_unreachable_server_is_exit_code_6() {
 }
 
 #[test]
+fn an_unknown_host_is_a_plain_sentence() {
+    let output = todo("nowhere.invalid:1", &["list"]).output().unwrap();
+    let message = seen(&output);
+    assert!(!message.contains("DNS") && !message.contains("C-ares"), "{message}");
+    assert!(message.contains("cannot reach nowhere.invalid:1: the "), "{message}");
+    assert_eq!(output.status.code(), Some(6));
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_exit_code_6() {
     let example = ExampleServer::start();
     let output = todo(&example.address, &["add", "silence", "--timeout", "50ms"]).output().unwrap();

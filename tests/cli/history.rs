@@ -60,6 +60,7 @@ fn the_list_at_a_past_revision() {
                  2  open       B
             $ todo list --at 6
             ! todo: revision 6 is in the future: the list is at revision 5; start from the list as it is
+            ! todo: leave --at out to show the list as it is
             exit 4
             $ todo list
                 ID  STATE      TITLE

@@ -71,7 +71,7 @@ fn a_new_list_ends_a_watch_except_with_snapshot() {
     let _daemon = Daemon::start(dir.path());
     let printed = strict.end();
     assert!(
-        printed.starts_with("! todo: the watch ended: after_revision belongs to list "),
+        printed.starts_with("! todo: the watch ended: the position belongs to list "),
         "{printed}"
     );
     let advice = "\n! todo: use --snapshot to start from the list as it is\nexit 4\n";

@@ -161,7 +161,7 @@ fn an_unusable_file_says_what_to_do() {
             .replace(&*dir.path().to_string_lossy(), "DIR"),
     );
     expect![[r#"
-        ! todo: after_revision belongs to list test-list, this is list other-list: start from the list as it is
+        ! todo: the position belongs to list test-list, this is list other-list: start from the list as it is
         ! todo: use --snapshot to start from the list as it is, or remove STATE to start from now
         exit 4
         - RESET
@@ -169,7 +169,7 @@ fn an_unusable_file_says_what_to_do() {
         1 SYNCED
         ! todo: STATE: another process uses this file: end that process, or use another file
         exit 1
-        ! todo: STATE: not a state file of `todo watch`: repair it, or remove it to start from now
+        ! todo: STATE: not a state file of `todo watch`: use another file, or remove this file to start from now
         exit 1
         ! todo: STATE: No such file or directory (os error 2)
         exit 1

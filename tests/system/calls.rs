@@ -84,7 +84,7 @@ fn bad_input_is_invalid_argument_and_says_what_to_do() {
     let nothing = UpdateTaskRequest { task_id: 1, ..Default::default() };
     invalid(refusal(client.call(&methods::UPDATE_TASK, &nothing)), "set title");
     invalid(refusal(client.page(Filter::LIVE, -1, "")), "page_size -1");
-    invalid(refusal(client.page(Filter::LIVE, 1, "forged")), "start again without a page_token");
+    invalid(refusal(client.page(Filter::LIVE, 1, "forged")), "start again with the first page");
     let filter = EnumOrUnknown::from_i32(9);
     let unknown = GetTasksRequest { filter, ..Default::default() };
     invalid(refusal(client.call(&methods::GET_TASKS, &unknown)), "filter 9");

@@ -206,17 +206,17 @@ fn changes_that_cannot_be_listed_are_refused() {
         (
             ListChangesRequest { task_id: Some(100), ..with_token.clone() },
             Code::InvalidArgument,
-            "page_token",
+            "page token",
         ),
         (
             ListChangesRequest { up_to_revision: Some(195), ..with_token.clone() },
             Code::InvalidArgument,
-            "page_token",
+            "page token",
         ),
         (
             ListChangesRequest { page_token: token.clone() + "0", ..first.clone() },
             Code::InvalidArgument,
-            "page_token",
+            "page token",
         ),
     ] {
         let (found, said) = refusal(client.call(&methods::LIST_CHANGES, &request));

@@ -93,7 +93,7 @@ fn a_revision_that_cannot_be_resumed_from_is_out_of_range_or_falls_back() {
         let other_list = WatchTasksRequest { list_id: "other".to_owned(), ..after(3) };
         for (request, why) in [
             (after(7), "revision 7 is in the future: the list is at revision 6"),
-            (other_list, "after_revision belongs to list other"),
+            (other_list, "the position belongs to list other"),
         ] {
             let (code, message) = watch(server, &request).end();
             assert_eq!(code, RpcStatusCode::OUT_OF_RANGE);

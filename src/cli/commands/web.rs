@@ -52,7 +52,10 @@ fn probe(url: &PageUrl) -> Result<(), String> {
 /// Connects to the first address that accepts; returns the last error if none does.
 fn connect(authority: &str) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    for address in authority.to_socket_addrs()? {
+    let addresses = authority
+        .to_socket_addrs()
+        .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "the host was not found"))?;
+    for address in addresses {
         match TcpStream::connect_timeout(&address, WEB_PROBE_TIMEOUT) {
             Ok(stream) => return Ok(stream),
             Err(e) => failed = e,

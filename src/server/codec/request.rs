@@ -20,7 +20,7 @@ pub(crate) enum RequestError {
     #[error("page_size {0} is negative: use 0 for everything, or the number of tasks on a page")]
     PageSize(i32),
     #[error(
-        "page_token does not belong to this list and request: start again without a page_token"
+        "the page token does not belong to this list and request: start again with the first page"
     )]
     PageToken,
     #[error("{field} {value} is negative: revisions count from 0")]
