@@ -1,12 +1,17 @@
 //! What each command does.
 
 use std::process::Command;
+use std::time::Instant;
 
 use expect_test::expect;
+use todo::client::{ChangesQuery, Edit};
+use todo::server::Server;
+use todo::state::{Limits, Retention};
+use todo::store::MemoryStore;
 
 use crate::example_server::ExampleServer;
 use crate::watch::Watching;
-use crate::{PROGRAM, seen, server, session, todo};
+use crate::{DEADLINE, PROGRAM, client, seen, server, session, todo};
 
 #[test]
 fn every_command() {
@@ -113,6 +118,26 @@ fn an_edit_without_effect_claims_no_change() {
             changed 1 b
         "#]],
     );
+}
+
+/// Compaction keeps the newest change of each task, so an old task tells as well.
+#[test]
+fn an_edit_without_effect_is_noticed_after_its_task_was_compacted() {
+    let retention = Retention { revisions: 1, revisions_max: 1, ..Retention::default() };
+    let limits = Limits { change_log_changes: 4, retention, ..Limits::default() };
+    let store = Box::new(MemoryStore::new("test-list"));
+    let server = Server::start(store, limits, &["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let client = client(&server.addresses()[0].to_string());
+    client.add("a").unwrap();
+    assert!(!client.edit_noticing_noop(1, Edit::Complete).unwrap().is_noop);
+    let own = ChangesQuery { task_id: Some(1), after_revision: Some(1), up_to_revision: Some(2) };
+    let deadline = Instant::now() + DEADLINE;
+    while client.changes(own).next().unwrap().is_ok() {
+        assert!(Instant::now() < deadline, "compacted in {DEADLINE:?}");
+        client.add("later").unwrap();
+    }
+    assert!(client.edit_noticing_noop(1, Edit::Complete).unwrap().is_noop);
+    assert!(!client.edit_noticing_noop(1, Edit::Reopen).unwrap().is_noop);
 }
 
 #[test]
