@@ -126,7 +126,7 @@ impl CallError {
                     format!("the server at {server} does not have {call}: use todod")
                 }
                 Code::DeadlineExceeded => {
-                    format!("{server} did not answer {call} in time: see --timeout")
+                    format!("{server} did not answer in time: raise --timeout")
                 }
                 Code::Unavailable => format!("cannot reach {server}: {}", cause(message)),
                 _ if message.is_empty() => format!("{server} answered {call} with {}", code.name()),

@@ -178,7 +178,7 @@ fn a_server_that_does_not_answer_is_exit_code_6() {
     let output = todo(&example.address, &["add", "silence", "--timeout", "50ms"]).output().unwrap();
     assert_eq!(
         seen(&output).replace(&example.address, "SERVER"),
-        "! todo: SERVER did not answer AddTask in time: see --timeout\nexit 6\n"
+        "! todo: SERVER did not answer in time: raise --timeout\nexit 6\n"
     );
 }
 

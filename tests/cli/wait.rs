@@ -84,7 +84,7 @@ fn the_time_limit_ends_the_wait() {
         let args = format!("wait {args} --timeout 300ms");
         let printed = seen(&todo(&address, &args.split(' ').collect::<Vec<_>>()).output().unwrap());
         let id = &args[5..6];
-        let end = format!("! todo: {id}: not {what} in time: see --timeout\nexit 6\n");
+        let end = format!("! todo: {id}: not {what} in time: raise --timeout\nexit 6\n");
         assert!(printed.ends_with(&end), "{args}: {printed}");
     }
 }

@@ -176,7 +176,7 @@ impl Waiting<'_, '_> {
             Condition::Deleted => "deleted".to_owned(),
             Condition::Revision(revision) => format!("at revision {revision}"),
         };
-        self.session.out.message(&format!("{}: not {what} in time: see --timeout", self.id));
+        self.session.out.message(&format!("{}: not {what} in time: raise --timeout", self.id));
         Exit::Unavailable
     }
 }
