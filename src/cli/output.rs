@@ -12,6 +12,8 @@ pub(crate) struct Out {
     messages: Box<dyn Write>,
     /// Whether data is JSON, one object per line.
     pub(crate) json: bool,
+    /// The revision of the last update that was printed; 0 before the first one.
+    pub(crate) printed_revision: i64,
 }
 
 impl Out {
@@ -20,6 +22,7 @@ impl Out {
             data: BufWriter::new(Box::new(anstream::stdout())),
             messages: Box::new(anstream::stderr()),
             json,
+            printed_revision: 0,
         }
     }
 

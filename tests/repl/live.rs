@@ -96,7 +96,8 @@ fn ctrl_c_stops_a_command_not_the_session() {
     // announcement after it is of the next change.
     let next = other.add("Sweep").unwrap().id;
     repl.sees(&format!("[Update] Task {next}: ADDED\n"));
-    assert_eq!(updates(repl.screen.terminal.lock().parser.screen()), 1, "{}", repl.screen());
+    let announced = updates(repl.screen.terminal.lock().parser.screen());
+    assert_eq!(announced, 1, "{}", repl.screen());
     repl.line("done 1");
     repl.sees("completed 1 Buy milk\n");
 }

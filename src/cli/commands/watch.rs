@@ -229,6 +229,7 @@ impl Printer<'_, '_> {
     }
 
     fn print(&mut self, update: &TaskUpdate) -> io::Result<()> {
+        self.session.out.printed_revision = update.revision;
         self.session.out.line(match self.session.out.json {
             true => render::update_json(update),
             false => render::update(update),

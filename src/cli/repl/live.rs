@@ -123,7 +123,7 @@ impl Updater {
                 }
                 match &mut self.missed {
                     Some(missed) => missed.changed(update),
-                    None => self.announcer.announce(announcement(update)),
+                    None => self.announcer.announce_change(update.revision, announcement(update)),
                 }
             }
         }
@@ -134,6 +134,7 @@ impl Updater {
         let before = self.position.replace(Position { list_id, revision });
         let missed = self.missed.take();
         if before.is_some_and(|before| before.list_id != update.list_id) {
+            self.announcer.announce_all_again();
             self.announcer.announce("[Online] the server has another list now\n".to_owned());
         } else if let Some(missed) = missed {
             missed.announcements().into_iter().for_each(|text| self.announcer.announce(text));

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -44,12 +44,14 @@ pub(super) enum Use {
 struct Gate {
     current: Mutex<Use>,
     changed: Condvar,
+    /// `watch` has printed the changes up to this revision.
+    printed_revision: AtomicI64,
 }
 
 impl Screen {
     pub(super) fn start(editor: &mut Editor<Assist, FileHistory>) -> io::Result<Screen> {
         let (announcements, waiting) = bounded(ANNOUNCEMENTS_MAX);
-        let gate = Arc::new(Gate { current: Mutex::new(Use::Command), changed: Condvar::new() });
+        let gate = Arc::new(Gate::new(Use::Command));
         let print = printer(editor);
         let opened = gate.clone();
         let thread = Builder::new()
@@ -68,6 +70,11 @@ impl Screen {
         self.gate.changed.notify_all();
     }
 
+    /// Changes up to this revision are not announced any more.
+    pub(super) fn leave_out_up_to(&self, revision: i64) {
+        self.gate.printed_revision.fetch_max(revision, Ordering::Relaxed);
+    }
+
     /// Ends the thread. The editor must be dropped first: the thread may wait until the
     /// editor takes a message.
     pub(super) fn close(self) {
@@ -79,6 +86,22 @@ impl Screen {
 }
 
 impl Announcer {
+    /// Queues the announcement of a change, unless `watch` has printed that change.
+    pub(super) fn announce_change(&self, revision: i64, text: String) {
+        // The gate's lock orders this after `leave_out_up_to`.
+        let is_watched = *self.gate.current.lock() == Use::Watch;
+        let printed = self.gate.printed_revision.load(Ordering::Relaxed);
+        // The example's server has no revisions: all its changes have 0.
+        if !is_watched && (revision == 0 || revision > printed) {
+            self.announce(text);
+        }
+    }
+
+    /// To be called when the server has another list: its revisions mean something else.
+    pub(super) fn announce_all_again(&self) {
+        self.gate.printed_revision.store(0, Ordering::Relaxed);
+    }
+
     /// Queues `text`, which is escaped and ends with a newline.
     pub(super) fn announce(&self, text: String) {
         if *self.gate.current.lock() == Use::Watch {
@@ -96,6 +119,11 @@ impl Announcer {
 }
 
 impl Gate {
+    fn new(current: Use) -> Gate {
+        let (current, changed) = (Mutex::new(current), Condvar::new());
+        Gate { current, changed, printed_revision: AtomicI64::new(0) }
+    }
+
     /// Waits for a prompt. Returns `false` if the session ends.
     fn wait(&self) -> bool {
         let mut current = self.current.lock();
@@ -119,5 +147,33 @@ fn print_all(waiting: &Receiver<String>, gate: &Gate, mut print: Print) {
         if !gate.wait() || !print(text) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_watch_has_printed_is_not_announced() {
+        let (announcements, waiting) = bounded(ANNOUNCEMENTS_MAX);
+        let gate = Arc::new(Gate::new(Use::Watch));
+        let thread = std::thread::spawn(|| {});
+        let announcer = Announcer { announcements, gate: gate.clone(), missed: Arc::default() };
+        let screen = Screen { thread, gate, announcer: announcer.clone() };
+        announcer.announce_change(4, "during watch".to_owned());
+        screen.leave_out_up_to(5);
+        screen.set(Use::Command);
+        announcer.announce_change(5, "printed by watch".to_owned());
+        announcer.announce_change(6, "new".to_owned());
+        announcer.announce_change(0, "of the example".to_owned());
+        announcer.announce_all_again();
+        announcer.announce_change(1, "of another list".to_owned());
+        drop(announcer);
+        screen.close();
+        assert_eq!(
+            waiting.iter().collect::<Vec<_>>(),
+            ["new", "of the example", "of another list"]
+        );
     }
 }

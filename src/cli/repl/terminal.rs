@@ -119,10 +119,13 @@ impl Terminal {
             Ok(Some(line)) => line,
             Err(not_run) => return not_run.explain(session.out).map(|_| true),
         };
+        session.out.printed_revision = 0;
         if let Line::Command { command: Command::Watch(_), .. } = line {
             self.screen.set(Use::Watch);
         }
         let done = execute(&line, session)?;
+        // The session's own watch may be behind the one of the command.
+        self.screen.leave_out_up_to(session.out.printed_revision);
         self.screen.set(Use::Command);
         if let Done::Command(Exit::Interrupted) = done {
             // The terminal shows ^C on this line.
