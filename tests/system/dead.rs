@@ -108,10 +108,13 @@ fn full_connections_free_their_memory() {
         daemon.resident_kib().saturating_sub(before)
     };
     // The first growth includes the encoded tasks, which stay for later watches.
-    let (first, second) = (growth_kib(), growth_kib());
+    let first = growth_kib();
     // Memory that was free before the first ones hides their growth.
     let most = (first / 2).max(HELD_KIB_MIN / 2);
-    assert!(second <= most, "it grew by {first} KiB, then by {second}");
+    // The allocator may take more once, by chance. What is not freed grows each time.
+    let (second, third) = (growth_kib(), growth_kib());
+    let least = second.min(third);
+    assert!(least <= most, "it grew by {first} KiB, then by {second} and {third}");
 }
 
 /// By default the core closes the connection at the fourth ping, with "too many pings".
